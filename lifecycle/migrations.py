@@ -1,0 +1,155 @@
+"""The ledger's schema, append-only: a migration that has landed is never edited."""
+
+from sqlite_utils import Database, Migrations
+
+MIGRATIONS = Migrations("lifecycle")
+
+
+@MIGRATIONS()
+def m001_initial(db: Database) -> None:
+    for statement in SCHEMA_1.split(";;"):
+        db.execute(statement)
+
+
+SCHEMA_1 = """
+CREATE TABLE releases (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL CHECK (kind IN ('model', 'framework')),
+    repo TEXT NOT NULL,
+    revision TEXT NOT NULL,
+    state TEXT NOT NULL,
+    found_at REAL NOT NULL,
+    published_at REAL,
+    facts TEXT,
+    plan TEXT,
+    refusal TEXT,
+    notes TEXT,
+    wake_at REAL,
+    UNIQUE (kind, repo, revision)
+);;
+CREATE TABLE deployments (
+    id TEXT PRIMARY KEY,
+    release_id INTEGER REFERENCES releases (id),
+    model TEXT NOT NULL,
+    revision TEXT NOT NULL,
+    plan TEXT NOT NULL,
+    state TEXT NOT NULL,
+    since REAL NOT NULL,
+    created_at REAL NOT NULL,
+    created_by TEXT NOT NULL,
+    broke_in TEXT,
+    reason TEXT NOT NULL DEFAULT '',
+    next_step TEXT NOT NULL DEFAULT '',
+    replaces TEXT REFERENCES deployments (id),
+    weight REAL NOT NULL DEFAULT 1,
+    progress TEXT,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    due_at REAL NOT NULL DEFAULT 0,
+    exam INTEGER NOT NULL DEFAULT 0,
+    verdict TEXT
+);;
+CREATE INDEX deployments_live ON deployments (due_at) WHERE state <> 'RETIRED';;
+CREATE TABLE servers (
+    id INTEGER PRIMARY KEY,
+    deployment_id TEXT NOT NULL REFERENCES deployments (id),
+    n INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    since REAL NOT NULL,
+    created_at REAL NOT NULL,
+    url TEXT NOT NULL DEFAULT '',
+    backend_model TEXT NOT NULL DEFAULT '',
+    engine TEXT NOT NULL DEFAULT '',
+    restarts INTEGER NOT NULL DEFAULT 0,
+    started_at REAL,
+    ended_at REAL,
+    nodes TEXT NOT NULL DEFAULT '',
+    reason TEXT NOT NULL DEFAULT '',
+    UNIQUE (deployment_id, n)
+);;
+CREATE INDEX servers_live ON servers (deployment_id) WHERE state <> 'GONE';;
+CREATE TABLE jobs (
+    key TEXT PRIMARY KEY,
+    deployment_id TEXT NOT NULL REFERENCES deployments (id),
+    purpose TEXT NOT NULL,
+    server_id INTEGER REFERENCES servers (id),
+    attempt INTEGER NOT NULL,
+    script TEXT NOT NULL,
+    handle TEXT,
+    state TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    submitted_at REAL,
+    ended_at REAL,
+    unseen_since REAL
+);;
+CREATE INDEX jobs_live ON jobs (deployment_id) WHERE ended_at IS NULL;;
+CREATE TABLE victims (
+    id INTEGER PRIMARY KEY,
+    deployment_id TEXT NOT NULL REFERENCES deployments (id),
+    server_id INTEGER REFERENCES servers (id),
+    handle TEXT NOT NULL,
+    name TEXT NOT NULL,
+    user TEXT NOT NULL,
+    gpus INTEGER NOT NULL,
+    node_count INTEGER NOT NULL,
+    ran_s REAL NOT NULL,
+    restarts INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    since REAL NOT NULL,
+    UNIQUE (deployment_id, server_id, handle)
+);;
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at REAL NOT NULL,
+    kind TEXT NOT NULL,
+    release_id INTEGER,
+    deployment_id TEXT,
+    server_id INTEGER,
+    victim_id INTEGER,
+    old TEXT NOT NULL DEFAULT '',
+    new TEXT NOT NULL DEFAULT '',
+    by TEXT NOT NULL,
+    detail TEXT
+);;
+CREATE INDEX events_deployment ON events (deployment_id, id);;
+CREATE INDEX events_release ON events (release_id, id);;
+CREATE TABLE watches (
+    source TEXT PRIMARY KEY,
+    cursor TEXT,
+    polled_at REAL,
+    due_at REAL NOT NULL DEFAULT 0,
+    error TEXT NOT NULL DEFAULT ''
+);;
+CREATE TABLE known (
+    source TEXT NOT NULL,
+    repo TEXT NOT NULL,
+    revision TEXT NOT NULL,
+    seen_at REAL NOT NULL,
+    PRIMARY KEY (source, repo)
+) WITHOUT ROWID;;
+CREATE TABLE posts (
+    key TEXT PRIMARY KEY,
+    channel TEXT NOT NULL,
+    ts TEXT,
+    thread_ts TEXT,
+    digest TEXT NOT NULL DEFAULT '',
+    intended_at REAL NOT NULL,
+    posted_at REAL,
+    error TEXT NOT NULL DEFAULT '',
+    due_at REAL NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0
+);;
+CREATE TABLE cursors (name TEXT PRIMARY KEY, value INTEGER NOT NULL);;
+CREATE TABLE routing (one INTEGER PRIMARY KEY CHECK (one = 1), generation INTEGER NOT NULL);;
+INSERT INTO routing VALUES (1, 1);;
+CREATE TRIGGER servers_route AFTER UPDATE OF state, url ON servers WHEN old.state = 'UP' OR new.state = 'UP'
+BEGIN UPDATE routing SET generation = generation + 1; END;;
+CREATE TRIGGER deployments_route AFTER UPDATE OF state, weight ON deployments
+WHEN old.state <> new.state OR old.weight <> new.weight
+BEGIN UPDATE routing SET generation = generation + 1; END;;
+CREATE VIEW routes AS
+    SELECT s.id AS endpoint_id, s.url, s.backend_model, s.engine, d.id AS deployment_id, d.model, d.revision, d.weight,
+           s.since AS up_since, d.since AS tag_since,
+           CASE d.state WHEN 'PREVIEW' THEN 'preview' WHEN 'STABLE' THEN 'stable' ELSE 'candidate' END AS tag
+    FROM servers s JOIN deployments d ON d.id = s.deployment_id
+    WHERE s.state = 'UP' AND d.state IN ('LISTING', 'TESTING', 'HELD', 'PREVIEW', 'STABLE')
+"""

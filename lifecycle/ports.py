@@ -1,0 +1,103 @@
+"""What the lifecycle asks of the outside. Each port has real adapters above and one contract suite in tests/contracts.
+
+Every method raises only lifecycle.errors: a Transient one is tried again at the next tick, a Permanent one is shown to a person.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from lifecycle.jobs import Forecast, Snapshot
+from lifecycle.models import ModelFacts
+from lifecycle.plans import Plan
+from lifecycle.records import Deployment, Server
+
+
+@dataclass(frozen=True)
+class Script:
+    """A complete batch script in the run folder. `key` is its job name: unique for ever, the way back after a crash."""
+
+    key: str
+    path: Path
+
+
+class Clock(Protocol):
+    def __call__(self) -> float:
+        """Seconds since the epoch, UTC."""
+
+
+class Scheduler(Protocol):
+    """Slurm, or child processes where there is none."""
+
+    name: str
+
+    def submit(self, script: Script) -> str:
+        """Submit the file as it is and return the job's handle. SubmissionRefused or SchedulerSilent."""
+
+    def find(self, keys: Collection[str]) -> dict[str, str]:
+        """key → handle of the jobs that exist or existed under these names: asked before a submission is repeated."""
+
+    def snapshot(self, handles: Collection[str]) -> Snapshot:
+        """The whole queue, and the fate of those `handles` that are no longer in it. Never raises: silence is a Snapshot."""
+
+    def forecast(self, script: Script) -> Forecast:
+        """When would it start, and whom would it evict?"""
+
+    def cancel(self, handle: str) -> None:
+        """Ask for the end (SIGTERM first, so that a server drains). Idempotent; does not wait."""
+
+    def tell(self, handle: str, message: str) -> None:
+        """Leave a short notice on somebody's job where the scheduler can (its admin comment); best effort."""
+
+
+class Recipes(Protocol):
+    """Turns decisions into numbers and complete scripts. Writes into the run folder; idempotent."""
+
+    def plan(self, facts: ModelFacts, **wishes: object) -> Plan:
+        """The best plan without a forecast; Refused says what is missing. `wishes`: nodes, gpus, context, engine, hours."""
+
+    def cache(self, deployment: Deployment, attempt: int) -> Script: ...
+
+    def serve(self, deployment: Deployment, server: Server) -> Script: ...
+
+    def draft(self, plan: Plan) -> Script:
+        """The serve script of a plan that is not approved yet, in a temporary place, for `Scheduler.forecast`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """`outcome` is PASS, FAIL or INCONCLUSIVE; `reasons` are plain sentences, worst first; `report` the HTML file."""
+
+    outcome: str
+    reasons: tuple[str, ...]
+    report: Path | None = None
+    picture: Path | None = None
+    summary: dict | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExamProgress:
+    done: int  # samples finished
+    total: int
+    shards_done: int
+    shards: int
+
+
+class Exams(Protocol):
+    """The Gauntlet, seen from the lifecycle."""
+
+    def prepare(self, deployment: Deployment, run: int, attempt: int) -> Script:
+        """Write the run's inputs and its array script, with a key that sees `candidate`. Idempotent."""
+
+    def progress(self, deployment: Deployment, run: int) -> ExamProgress: ...
+
+    def conclude(self, deployment: Deployment, run: int) -> Verdict:
+        """Judge what the shards wrote (missing samples count as not evaluated); write verdict.json and the report."""
+
+
+class Registry(Protocol):
+    """The gateway, seen from the lifecycle."""
+
+    def serves(self, generation: int) -> bool:
+        """Has every live gateway worker taken over the routing of this generation (or a later one)?"""

@@ -1,0 +1,23 @@
+"""Release: something new upstream, and what people decided about it.
+
+A repository appears (FOUND). While its files are still being uploaded it stays there. When its weights are complete a
+card is shown (OFFERED) and a person approves, skips or snoozes it. Approval writes the deployment in the same
+transaction, so an APPROVED release always has one. A repository that is deleted upstream is WITHDRAWN.
+"""
+
+from lifecycle.machine import Machine
+
+FOUND, OFFERED, SNOOZED, APPROVED, SKIPPED, WITHDRAWN = "FOUND OFFERED SNOOZED APPROVED SKIPPED WITHDRAWN".split()
+
+RELEASE = Machine(
+    "release",
+    FOUND,
+    {
+        FOUND: {"offered": OFFERED, "approved": APPROVED, "skipped": SKIPPED, "withdrawn": WITHDRAWN},
+        OFFERED: {"approved": APPROVED, "skipped": SKIPPED, "snoozed": SNOOZED, "withdrawn": WITHDRAWN},
+        SNOOZED: {"woke": OFFERED, "approved": APPROVED, "skipped": SKIPPED, "withdrawn": WITHDRAWN},
+        SKIPPED: {"reopened": OFFERED, "approved": APPROVED, "withdrawn": WITHDRAWN},
+        APPROVED: {},
+        WITHDRAWN: {},
+    },
+)

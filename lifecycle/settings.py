@@ -1,0 +1,260 @@
+"""Settings: one TOML file, and the environment for secrets, parsed once into one frozen value.
+
+`load()` is the only place that reads os.environ. A typo is answered with the key, what was expected and the nearest
+valid name. Paths may be relative to the folder of the file.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from lifecycle.errors import BadSettings
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Site(Section):
+    """Where things live. `state` must be on a local disk of the service host; `shared` on the shared file system."""
+
+    name: str = "our cluster"
+    state: Path = Path("state")
+    shared: Path = Path("shared")
+
+
+class Gpu(Section):
+    """One GPU type of the cluster. `memory` and `overhead` (engine, CUDA context; per GPU) in bytes."""
+
+    memory: int = Field(gt=0)
+    overhead: int = Field(default=4 * 2**30, ge=0)
+    per_node: int = Field(default=8, gt=0)
+    gres: str = ""  # name in --gres=gpu:<gres>:n; empty: --gres=gpu:n
+
+
+class Guards(Section):
+    """Rails that no plan crosses."""
+
+    max_nodes: int = Field(default=8, gt=0)
+    walltime_hours: float = Field(default=24, gt=0)
+
+
+class Cluster(Section):
+    kind: Literal["slurm", "local"] = "slurm"
+    partition: str = "serving"
+    account: str = ""
+    qos: str = "serving"
+    light_qos: str = ""  # for jobs without a GPU (caching, the Gauntlet); empty: the partition's own
+    light_partition: str = ""  # empty: as `partition`
+    gpus: Mapping[str, Gpu] = Field(default_factory=dict)
+    tensor_parallel_across_nodes: bool = False  # true where nodes are joined by NVLink or the like
+    guards: Guards = Guards()
+    command_timeout_s: float = Field(default=30, gt=0)
+    local_slots: int = Field(default=4, gt=0)  # kind = "local": how many nodes we pretend to have
+
+
+class Runtime(Section):
+    """Where an engine runs: `command` is what starts it (argv; a container's exec prefix, or a venv's program)."""
+
+    engine: Literal["vllm", "transformers"]
+    command: tuple[str, ...]
+    args: tuple[str, ...] = ()
+    environment: Mapping[str, str] = Field(default_factory=dict)
+    start_timeout_s: float = Field(default=3600, gt=0)
+
+
+class Serving(Section):
+    ladder: tuple[str, ...] = ("vllm", "transformers")  # names of runtimes, tried in this order
+    context: int = Field(default=32768, gt=0)
+    concurrency: int = Field(default=16, gt=0)
+    address: str = ""  # how nodes are reached from the gateway; empty: the node's own name
+
+
+class Hub(Section):
+    endpoint: str = "https://huggingface.co"
+    token: SecretStr | None = Field(default=None, description="HF_TOKEN")
+
+
+class Watch(Section):
+    organizations: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    every_s: float = Field(default=600, gt=0)
+    settle_s: float = Field(default=60, ge=0)  # no commit for this long before a release counts as complete
+    announce_since_days: float = Field(default=0, ge=0)  # on the first look: announce what is younger than this
+
+
+class Github(Section):
+    endpoint: str = "https://api.github.com"
+    repositories: tuple[str, ...] = ("vllm-project/vllm", "huggingface/transformers")
+    every_s: float = Field(default=600, gt=0)
+    token: SecretStr | None = Field(default=None, description="GITHUB_TOKEN")
+
+
+class Slack(Section):
+    """`approvers` are Slack user ids, e-mail addresses or @usergroups. Empty `channel`: no Slack."""
+
+    channel: str = ""
+    research_channel: str = ""
+    approvers: tuple[str, ...] = ()
+    api_url: str = "https://slack.com/api/"
+    bot_token: SecretStr | None = Field(default=None, description="SLACK_BOT_TOKEN")
+    app_token: SecretStr | None = Field(default=None, description="SLACK_APP_TOKEN")
+
+
+class Mail(Section):
+    host: str = ""  # empty: no mail
+    port: int = Field(default=25, ge=1, le=65535)
+    starttls: bool = False
+    sender: str = "dayzero@localhost"
+    alerts_to: tuple[str, ...] = ()
+    user: str = ""
+    password: SecretStr | None = Field(default=None, description="DAYZERO_MAIL_PASSWORD")
+
+
+class Gateway(Section):
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    public_url: str = ""  # empty: http://host:port
+    providers_file: Path | None = None
+    gpu_hour_price: float = Field(default=2.5, ge=0)  # for the cost of our own models
+
+    @property
+    def url(self) -> str:
+        return self.public_url or f"http://{self.host}:{self.port}"
+
+
+class Gauntlet(Section):
+    suites: Path | None = None  # empty: the suites that ship
+    shards: int = Field(default=4, gt=0)
+    judge: str = ""  # a model of the gateway; empty: judged questions wait for a person
+    concurrency: int = Field(default=8, gt=0)
+
+
+class People(Section):
+    """Slurm user → e-mail address, for users whose address the domain does not give."""
+
+    mail_domain: str = ""
+    emails: Mapping[str, str] = Field(default_factory=dict)
+
+
+class Settings(Section):
+    site: Site = Site()
+    cluster: Cluster = Cluster()
+    runtimes: Mapping[str, Runtime] = Field(default_factory=dict)
+    serving: Serving = Serving()
+    hub: Hub = Hub()
+    watch: Watch = Watch()
+    github: Github = Github()
+    slack: Slack = Slack()
+    mail: Mail = Mail()
+    gateway: Gateway = Gateway()
+    gauntlet: Gauntlet = Gauntlet()
+    people: People = People()
+    tick_s: float = Field(default=2, gt=0)
+
+    @model_validator(mode="after")
+    def _the_ladder_names_runtimes(self) -> "Settings":
+        for rung in self.serving.ladder:
+            if self.runtimes and rung not in self.runtimes:
+                raise ValueError(f"serving.ladder names {rung!r}, but there is no [runtimes.{rung}]")
+        return self
+
+    @property
+    def ledger_path(self) -> Path:
+        return self.site.state / "ledger.db"
+
+    @property
+    def gateway_path(self) -> Path:
+        return self.site.state / "gateway.db"
+
+
+SECRETS = {
+    "HF_TOKEN": ("hub", "token"),
+    "GITHUB_TOKEN": ("github", "token"),
+    "SLACK_BOT_TOKEN": ("slack", "bot_token"),
+    "SLACK_APP_TOKEN": ("slack", "app_token"),
+    "DAYZERO_MAIL_PASSWORD": ("mail", "password"),
+}
+"""Environment variable → where it goes. Secrets in the file are refused: the file is read by more people."""
+
+DEFAULT_FILE = "dayzero.toml"
+
+
+def load(path: Path | str | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read `path` (else $DAYZERO_CONFIG, else ./dayzero.toml) and the secrets of the environment. Raises BadSettings."""
+    env = os.environ if environment is None else environment
+    file = Path(path or env.get("DAYZERO_CONFIG") or DEFAULT_FILE).expanduser()
+    try:
+        data = tomllib.loads(file.read_text())
+    except FileNotFoundError:
+        raise BadSettings(f"There is no settings file {file}.", "Copy docs/dayzero.example.toml, or set DAYZERO_CONFIG.") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadSettings(f"{file} can't be read as TOML: {error}.", "Mend that line.") from None
+    return parse(data, file, env)
+
+
+def parse(data: dict, file: Path, env: Mapping[str, str]) -> Settings:
+    """Settings out of a parsed document; `file` resolves relative paths and is named in errors. Raises BadSettings."""
+    for variable, (section, key) in SECRETS.items():
+        table = data.setdefault(section, {})
+        if isinstance(table, dict):
+            if key in table:
+                raise BadSettings(f"{file}: {section}.{key} is a secret.", f"Take it out and set {variable} in the environment.")
+            if env.get(variable):
+                table[key] = env[variable]
+    try:
+        settings = Settings.model_validate(data)
+    except ValidationError as error:
+        raise BadSettings(f"{file}: " + "; ".join(_sentence(e) for e in error.errors()) + ".", "Mend the file.") from None
+    return _absolute(settings, file.resolve().parent)
+
+
+def _absolute(settings: Settings, base: Path) -> Settings:
+    def under(path: Path | None) -> Path | None:
+        return None if path is None else (base / path.expanduser()).resolve()
+
+    return settings.model_copy(
+        update={
+            "site": settings.site.model_copy(
+                update={"state": under(settings.site.state), "shared": under(settings.site.shared)}
+            ),
+            "gateway": settings.gateway.model_copy(update={"providers_file": under(settings.gateway.providers_file)}),
+            "gauntlet": settings.gauntlet.model_copy(update={"suites": under(settings.gauntlet.suites)}),
+        }
+    )
+
+
+def _sentence(error: dict) -> str:
+    """One pydantic error as 'key: what was found, what was expected'."""
+    where = ".".join(str(part) for part in error["loc"]) or "the file"
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(error["loc"][-1]), _keys_beside(error["loc"]), n=1)
+        return f"{where} is not a known key" + (f"; did you mean {near[0]}?" if near else "")
+    if error["type"] == "missing":
+        return f"{where} is missing"
+    return f"{where} is {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def _keys_beside(location: tuple) -> list[str]:
+    model: type[BaseModel] = Settings
+    for part in location[:-1]:
+        field = model.model_fields.get(str(part))
+        if field is None:
+            continue
+        found = _section_of(field.annotation)
+        model = found or model
+    return list(model.model_fields)
+
+
+def _section_of(annotation: object) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        if (found := _section_of(inner)) is not None:
+            return found
+    return None
