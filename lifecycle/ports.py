@@ -61,6 +61,9 @@ class Recipes(Protocol):
 
     def serve(self, deployment: Deployment, server: Server) -> Script: ...
 
+    def exam(self, deployment: Deployment, run: int, attempt: int, shards: int) -> Script:
+        """The array script that runs `python -m gauntlet.runner --folder <run folder> --shard $SLURM_ARRAY_TASK_ID`."""
+
     def draft(self, plan: Plan) -> Script:
         """The serve script of a plan that is not approved yet, in a temporary place, for `Scheduler.forecast`."""
 
