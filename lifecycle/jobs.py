@@ -1,4 +1,7 @@
-"""What the scheduler knows about jobs, as frozen values. UNKNOWN is 'no answer', GONE is 'Slurm answered: no such job'."""
+"""What the scheduler knows about jobs, as frozen values.
+
+UNKNOWN is 'no answer'; GONE is 'Slurm answered: no such job'. They are different facts.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -80,7 +83,7 @@ class Victim:
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """The scheduler's word on a submission that has not happened: when it would start (None: not known), whom it evicts."""
+    """The scheduler's word on a submission that has not happened: when it would start (None: unknown), whom it evicts."""
 
     starts_at: float | None
     victims: tuple[Victim, ...] = ()

@@ -79,7 +79,7 @@ CREATE TABLE jobs (
     created_at REAL NOT NULL,
     submitted_at REAL,
     ended_at REAL,
-    unseen_since REAL
+    cancelled_at REAL
 );;
 CREATE INDEX jobs_live ON jobs (deployment_id) WHERE ended_at IS NULL;;
 CREATE TABLE victims (
@@ -95,7 +95,7 @@ CREATE TABLE victims (
     restarts INTEGER NOT NULL,
     state TEXT NOT NULL,
     since REAL NOT NULL,
-    UNIQUE (deployment_id, server_id, handle)
+    UNIQUE (deployment_id, handle)
 );;
 CREATE TABLE events (
     id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -1,6 +1,7 @@
 """What the lifecycle asks of the outside. Each port has real adapters above and one contract suite in tests/contracts.
 
-Every method raises only lifecycle.errors: a Transient one is tried again at the next tick, a Permanent one is shown to a person.
+Every method raises only lifecycle.errors: a Transient one is tried again at the next tick, a Permanent one is shown to
+a person.
 """
 
 from collections.abc import Collection
@@ -39,7 +40,7 @@ class Scheduler(Protocol):
         """key → handle of the jobs that exist or existed under these names: asked before a submission is repeated."""
 
     def snapshot(self, handles: Collection[str]) -> Snapshot:
-        """The whole queue, and the fate of those `handles` that are no longer in it. Never raises: silence is a Snapshot."""
+        """The whole queue, and the fate of those `handles` that have left it. Never raises: silence is a Snapshot."""
 
     def forecast(self, script: Script) -> Forecast:
         """When would it start, and whom would it evict?"""
@@ -55,7 +56,7 @@ class Recipes(Protocol):
     """Turns decisions into numbers and complete scripts. Writes into the run folder; idempotent."""
 
     def plan(self, facts: ModelFacts, **wishes: object) -> Plan:
-        """The best plan without a forecast; Refused says what is missing. `wishes`: nodes, gpus, context, engine, hours."""
+        """The best plan, no forecast; Refused says what is missing. `wishes`: nodes, gpus, context, engine, hours."""
 
     def cache(self, deployment: Deployment, attempt: int) -> Script: ...
 

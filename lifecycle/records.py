@@ -102,7 +102,7 @@ class Job:
     created_at: float
     submitted_at: float | None
     ended_at: float | None
-    unseen_since: float | None
+    cancelled_at: float | None  # when we asked for its end
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> "Job":
@@ -131,7 +131,7 @@ class VictimRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """One thing that happened. `kind` is 'deployment.passed', 'server.ready', 'release.offered', 'victim.requeued', 'note.…'"""
+    """One thing that happened: `kind` is 'deployment.passed', 'server.ready', 'victim.requeued', 'note.…'."""
 
     id: int
     at: float

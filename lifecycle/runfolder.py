@@ -7,7 +7,7 @@
     runs/<deployment>/gauntlet/<run>/     run.json, shard-<k>.jsonl, verdict.json, report.html, report.png
     models/<org>/<name>/<sha>/            weights, immutable, published by one atomic rename, with manifest.json
 
-Every JSON file is replaced atomically and carries {"v": 1, "at": epoch seconds}; a reader sees the old one or the new one.
+Every JSON file is replaced atomically and carries {"v": 1, "at": epoch seconds}: a reader sees the old or the new one.
 
     progress.json   {"done": bytes, "total": bytes, "rate": bytes/s, "note": str, "files_done": int, "files": int}
     endpoint.json   {"url": "http://host:port", "model": name on the backend, "engine": "vllm"|"transformers",
@@ -15,8 +15,8 @@ Every JSON file is replaced atomically and carries {"v": 1, "at": epoch seconds}
                     written only once one real completion came back; removed first thing on SIGTERM
     heartbeat.json  {"phase": "starting"|"loading"|"ready"|"draining", "progress": 0..1, "note": str, "job": job id,
                      "rung": int, "running": requests, "generated": tokens, "healthy": bool}
-    failure.json    {"sentence": str, "retryable": bool, "next_step": str, "rung": int, "log": file name, "tail": last lines,
-                     "job": job id}
+    failure.json    {"sentence": str, "retryable": bool, "next_step": str, "rung": int, "log": file name,
+                     "tail": last lines, "job": job id}
 """
 
 import json
@@ -50,7 +50,7 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The document, or None when it is absent, unreadable or of a version we don't know (then it is as good as absent)."""
+    """The document, or None when it is absent, unreadable or of a version we don't know."""
     try:
         data = json.loads(path.read_text())
     except (OSError, ValueError):

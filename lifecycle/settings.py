@@ -186,13 +186,14 @@ DEFAULT_FILE = "dayzero.toml"
 
 
 def load(path: Path | str | None = None, environment: Mapping[str, str] | None = None) -> Settings:
-    """Read `path` (else $DAYZERO_CONFIG, else ./dayzero.toml) and the secrets of the environment. Raises BadSettings."""
+    """Read `path` (else $DAYZERO_CONFIG, else ./dayzero.toml) and the environment's secrets. Raises BadSettings."""
     env = os.environ if environment is None else environment
     file = Path(path or env.get("DAYZERO_CONFIG") or DEFAULT_FILE).expanduser()
     try:
         data = tomllib.loads(file.read_text())
     except FileNotFoundError:
-        raise BadSettings(f"There is no settings file {file}.", "Copy docs/dayzero.example.toml, or set DAYZERO_CONFIG.") from None
+        advice = "Copy docs/dayzero.example.toml, or set DAYZERO_CONFIG."
+        raise BadSettings(f"There is no settings file {file}.", advice) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadSettings(f"{file} can't be read as TOML: {error}.", "Mend that line.") from None
     return parse(data, file, env)
@@ -204,13 +205,15 @@ def parse(data: dict, file: Path, env: Mapping[str, str]) -> Settings:
         table = data.setdefault(section, {})
         if isinstance(table, dict):
             if key in table:
-                raise BadSettings(f"{file}: {section}.{key} is a secret.", f"Take it out and set {variable} in the environment.")
+                advice = f"Take it out and set {variable} in the environment."
+                raise BadSettings(f"{file}: {section}.{key} is a secret.", advice)
             if env.get(variable):
                 table[key] = env[variable]
     try:
         settings = Settings.model_validate(data)
     except ValidationError as error:
-        raise BadSettings(f"{file}: " + "; ".join(_sentence(e) for e in error.errors()) + ".", "Mend the file.") from None
+        faults = "; ".join(_sentence(e) for e in error.errors())
+        raise BadSettings(f"{file}: {faults}.", "Mend the file.") from None
     return _absolute(settings, file.resolve().parent)
 
 
