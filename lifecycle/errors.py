@@ -1,20 +1,20 @@
 """Every error of the project answers one question: is it worth trying again?
 
-    DayzeroError
-    ├── Transient            try again by itself, later
-    │   ├── SchedulerSilent  Slurm gave no answer (down, overloaded, timed out)
-    │   ├── HubUnavailable   the Hub answered 429/5xx or not at all; `retry_after_s` when it said so
-    │   └── ChatUnavailable  Slack or the mail server gave no answer; `retry_after_s` when it said so
-    └── Permanent            a person must change something first; `next_step` says what
-        ├── BadSettings      the settings file is wrong: key, what was found, what was expected
-        ├── UnknownModel     no such repository or revision, or this token may not see it
-        ├── NoWeights        the repository holds nothing that can be served
-        ├── Refused          the planner, a guard rail or a policy says no
-        ├── NoSpace          the file system has no room
-        ├── SubmissionRefused  Slurm answered the submission with no
-        ├── WrongMove        that event is impossible in that state
-        ├── NotFound         no row of that name
-        └── NotAllowed       this person may not do this
+DayzeroError
+├── Transient            try again by itself, later
+│   ├── SchedulerSilent  Slurm gave no answer (down, overloaded, timed out)
+│   ├── HubUnavailable   the Hub answered 429/5xx or not at all; `retry_after_s` when it said so
+│   └── ChatUnavailable  Slack or the mail server gave no answer; `retry_after_s` when it said so
+└── Permanent            a person must change something first; `next_step` says what
+    ├── BadSettings      the settings file is wrong: key, what was found, what was expected
+    ├── UnknownModel     no such repository or revision, or this token may not see it
+    ├── NoWeights        the repository holds nothing that can be served
+    ├── Refused          the planner, a guard rail or a policy says no
+    ├── NoSpace          the file system has no room
+    ├── SubmissionRefused  Slurm answered the submission with no
+    ├── WrongMove        that event is impossible in that state
+    ├── NotFound         no row of that name
+    └── NotAllowed       this person may not do this
 """
 
 

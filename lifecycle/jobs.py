@@ -75,6 +75,7 @@ class Victim:
     node_count: int
     gpus: int
     ran_s: float
+    restarts: int = 0
 
     @property
     def gpu_hours(self) -> float:
@@ -83,7 +84,7 @@ class Victim:
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """The scheduler's word on a submission that has not happened: when it would start (None: unknown), whom it evicts."""
+    """The scheduler's word on a submission that has not happened: when it would start (or None), whom it evicts."""
 
     starts_at: float | None
     victims: tuple[Victim, ...] = ()

@@ -1,0 +1,85 @@
+"""What people may ask for, the same from Slack and from the command line. Each returns one sentence for the person.
+
+Raises NotFound, WrongMove or Refused. Losing a race to somebody else is answered kindly, not as an error.
+"""
+
+from lifecycle import deployments, queries, releases
+from lifecycle.errors import Refused, WrongMove
+from lifecycle.ledger import Ledger
+from lifecycle.records import Deployment, Release
+
+
+def approve(ledger: Ledger, release_id: int, digest: str, *, by: str) -> tuple[str | None, str]:
+    """Approve the plan with this digest. (deployment id or None, sentence); a plan out of date is Refused."""
+    release = queries.release(ledger.connection, release_id)
+    if release.state == releases.APPROVED:
+        return None, _approved_already(ledger, release)
+    if release.plan is None:
+        raise Refused(f"{release.repo} has no plan: {release.refusal or 'it has not been planned yet'}")
+    if digest and release.plan.digest != digest:
+        raise Refused("The plan has changed since you saw it.", "Look at the new card and click again.")
+    made = ledger.approve(release, release.plan, by=by)
+    if made is None:
+        return None, _approved_already(ledger, queries.release(ledger.connection, release_id))
+    return made, f"Approved: {release.repo} is on its way as {made}."
+
+
+def _approved_already(ledger: Ledger, release: Release) -> str:
+    for event in ledger.connection.execute(
+        "SELECT by FROM events WHERE release_id = ? AND kind = 'release.approved' ORDER BY id DESC LIMIT 1",
+        (release.id,),
+    ):
+        return f"{event['by']} was faster: {release.repo} is already approved."
+    return f"{release.repo} is {release.state} already."
+
+
+def decide(ledger: Ledger, release_id: int, event: str, *, by: str, wake_at: float | None = None) -> str:
+    """`skipped`, `snoozed` (with `wake_at`) or `reopened`."""
+    release = queries.release(ledger.connection, release_id)
+    if not ledger.move_release(release, event, by=by, wake_at=wake_at):
+        return f"Somebody else decided about {release.repo} just now."
+    return f"{release.repo} is {event}."
+
+
+def promote(ledger: Ledger, name: str, tag: str, *, by: str, because: str = "") -> str:
+    """To `stable` from preview, or to `preview` by a person's word when the verdict was left open (HELD)."""
+    deployment = queries.named(ledger.connection, name)
+    if tag == deployments.STABLE_TAG:
+        event = "promoted"
+    elif tag == deployments.PREVIEW_TAG:
+        event = "demoted" if deployment.state == deployments.STABLE else "passed"
+    else:
+        raise Refused(f"There is no tag {tag!r}.", "Say preview or stable.")
+    if event == "passed" and deployment.state != deployments.HELD:
+        raise WrongMove(f"{deployment.id} is {deployment.state}; only a HELD one is promoted to preview by hand.")
+    return _move(ledger, deployment, event, by, because, f"{deployment.id} is now in {tag}.")
+
+
+def retire(ledger: Ledger, name: str, *, by: str, because: str = "") -> str:
+    """Give its GPUs back; drains first."""
+    deployment = queries.named(ledger.connection, name)
+    return _move(ledger, deployment, "cancelled", by, because or f"Retired by {by}.", f"{deployment.id} is draining.")
+
+
+def fail(ledger: Ledger, name: str, *, by: str, because: str = "") -> str:
+    """A person's word on a HELD deployment: not good enough."""
+    deployment = queries.named(ledger.connection, name)
+    return _move(ledger, deployment, "failed", by, because or f"Failed by {by}.", f"{deployment.id} is draining.")
+
+
+def retry(ledger: Ledger, name: str, *, by: str, because: str = "") -> str:
+    """Back to the state it broke in, or once more through the Gauntlet from HELD. A test is always a new run."""
+    deployment = queries.named(ledger.connection, name)
+    event = "retested" if deployment.state == deployments.HELD else "retried"
+    tests = event == "retested" or deployment.broke_in == deployments.TESTING
+    again = {"exam": deployment.exam + 1} if tests else {}
+    return _move(ledger, deployment, event, by, because, f"{deployment.id} is tried again.", **again)
+
+
+def _move(ledger: Ledger, deployment: Deployment, event: str, by: str, because: str, done: str, **set_: object) -> str:
+    if because:
+        set_ = {"reason": because, **set_}
+    if not ledger.move_deployment(deployment, event, by=by, detail={"because": because} if because else None, **set_):
+        now = queries.deployment(ledger.connection, deployment.id)
+        return f"Somebody else was faster: {now.id} is {now.state} now."
+    return done

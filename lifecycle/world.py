@@ -1,0 +1,35 @@
+"""World: everything a step may touch, handed to it. The composition root fills it; tests fill it with other parts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lifecycle.ledger import Ledger
+from lifecycle.ports import Clock, Exams, Recipes, Registry, Scheduler
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How often and how long (seconds) the steps try before a person is asked."""
+
+    cache_attempts: int = 3
+    server_attempts: int = 3  # within server_window_s
+    server_window_s: float = 6 * 3600
+    exam_attempts: int = 2
+    submit_attempts: int = 5
+    heartbeat_stale_s: float = 60
+    sick_s: float = 600
+    cancel_again_s: float = 60
+    retry_after_s: float = 5
+    retry_after_most_s: float = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    ledger: Ledger
+    scheduler: Scheduler
+    recipes: Recipes
+    exams: Exams
+    registry: Registry
+    clock: Clock
+    shared: Path
+    limits: Limits = Limits()
