@@ -25,7 +25,7 @@ def step_deployment(world: World, deployment: Deployment, snapshot: Snapshot) ->
 def _want_server(world: World, deployment: Deployment) -> None:
     """No server lives and one is needed: want one, within the budget; else break with the last one's words."""
     since = max(deployment.since, world.clock() - world.limits.server_window_s)
-    dead = [s for s in queries.servers_of(world.ledger.connection, deployment.id) if s.created_at >= since]
+    dead = [s for s in queries.servers_of(world.ledger.connection, deployment.id) if s.ended_at and s.ended_at >= since]
     if dead:
         last = dead[-1]
         why = _last_words(world, last)

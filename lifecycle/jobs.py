@@ -56,12 +56,13 @@ class Snapshot:
     ok: bool
     jobs: Mapping[str, Sighting]
     silence: str = ""  # why there was no answer
+    asked: frozenset[str] = frozenset()  # what the question was about: only of these is absence an answer
 
     def look(self, handle: str) -> Sighting:
         seen = self.jobs.get(handle)
         if seen is not None:
             return seen
-        state = JobState.GONE if self.ok else JobState.UNKNOWN
+        state = JobState.GONE if self.ok and handle in self.asked else JobState.UNKNOWN
         return Sighting(handle=handle, name="", state=state)
 
 

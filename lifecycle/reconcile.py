@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lifecycle import queries
@@ -32,6 +32,8 @@ def tick(world: World) -> Tick:
     db = world.ledger.connection
     snapshot = _snapshot(world)
     _note_silence(world, snapshot)
+    if not snapshot.ok:
+        return Tick(0, (snapshot.silence,), False)  # UNKNOWN moves nothing, and a submission would only wait in vain
     stumbles: list[str] = []
     due = {d.id: d for d in queries.due_deployments(db, world.clock())}
     rows = 0
@@ -58,7 +60,7 @@ def _snapshot(world: World) -> Snapshot:
     handles |= {victim.handle for victim in queries.open_victims(world.ledger.connection)}
     if not handles:
         return Snapshot(taken_at=world.clock(), ok=True, jobs={})
-    return world.scheduler.snapshot(handles)
+    return replace(world.scheduler.snapshot(handles), asked=frozenset(handles))
 
 
 def _write_down(world: World, snapshot: Snapshot) -> None:

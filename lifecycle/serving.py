@@ -38,7 +38,11 @@ def _wanted(world: World, deployment: Deployment, server: Server, job: Job | Non
     except SubmissionRefused as refusal:
         world.ledger.job_seen(script.key, "REFUSED", ended=True)
         world.ledger.move_server(
-            server, "lost", reason=refusal.advice, detail=_why(str(refusal), refusal.next_step, False)
+            server,
+            "lost",
+            ended_at=world.clock(),
+            reason=refusal.advice,
+            detail=_why(str(refusal), refusal.next_step, False),
         )
         return
     world.ledger.move_server(server, "submitted")

@@ -28,7 +28,7 @@ def submit_once(
 
 
 def look(job: Job | None, snapshot: Snapshot) -> Sighting | None:
-    """How the scheduler saw this job, or None: it is not known to be submitted, or is younger than the answer.
+    """How the scheduler saw this job, or None: it is not known to be submitted.
 
     A job whose end is written down is not asked for any more; then the row speaks.
     """
@@ -36,8 +36,6 @@ def look(job: Job | None, snapshot: Snapshot) -> Sighting | None:
         return None
     if job.ended_at is not None:
         return Sighting(handle=job.handle, name=job.key, state=JobState[job.state], word=job.state)
-    if job.submitted_at is not None and job.submitted_at > snapshot.taken_at:
-        return None  # submitted after the question was asked: its absence from the answer says nothing
     return snapshot.look(job.handle)
 
 
