@@ -1,4 +1,4 @@
-"""The Hub's routes, over a Store. Endpoints are plain functions, which Starlette runs in threads: hashing takes long."""
+"""The Hub's routes, over a Store. Endpoints are plain functions, run by Starlette in threads: hashing takes long."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
