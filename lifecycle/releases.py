@@ -2,7 +2,8 @@
 
 A repository appears (FOUND). While its files are still being uploaded it stays there. When its weights are complete a
 card is shown (OFFERED) and a person approves, skips or snoozes it. Approval writes the deployment in the same
-transaction, so an APPROVED release always has one. A repository that is deleted upstream is WITHDRAWN.
+transaction, so an APPROVED release always has one; once that has retired, the release can be reopened. A repository
+that is deleted upstream is WITHDRAWN.
 """
 
 from lifecycle.machine import Machine
@@ -17,7 +18,7 @@ RELEASE = Machine(
         OFFERED: {"approved": APPROVED, "skipped": SKIPPED, "snoozed": SNOOZED, "withdrawn": WITHDRAWN},
         SNOOZED: {"woke": OFFERED, "approved": APPROVED, "skipped": SKIPPED, "withdrawn": WITHDRAWN},
         SKIPPED: {"reopened": OFFERED, "approved": APPROVED, "withdrawn": WITHDRAWN},
-        APPROVED: {},
+        APPROVED: {"reopened": OFFERED},
         WITHDRAWN: {},
     },
 )

@@ -1,0 +1,119 @@
+"""From FOUND to OFFERED: what it is, how it would be served here, whom it would evict. One step per release."""
+
+from dataclasses import replace
+from typing import Protocol
+
+from lifecycle import queries, releases
+from lifecycle.errors import DayzeroError, Permanent, Refused
+from lifecycle.ledger import Ledger
+from lifecycle.models import ModelFacts
+from lifecycle.plans import Plan
+from lifecycle.ports import Recipes, Scheduler
+from lifecycle.records import Release
+
+RETRY_S = 15
+
+
+class Facts(Protocol):
+    """The Hub, seen from here."""
+
+    def facts(self, repo: str, revision: str | None = None) -> ModelFacts: ...
+
+
+class Offers:
+    """`step()` takes one step of every release that waits for its facts, its plan or its time."""
+
+    def __init__(self, ledger: Ledger, hub: Facts, recipes: Recipes, scheduler: Scheduler, settle_s: float):
+        self._ledger = ledger
+        self._hub = hub
+        self._recipes = recipes
+        self._scheduler = scheduler
+        self._settle_s = settle_s
+
+    def step(self) -> int:
+        """The number of releases that were offered."""
+        offered = 0
+        now = self._ledger.clock()
+        for release in queries.releases_in(self._ledger.connection, releases.FOUND, releases.SNOOZED):
+            if release.wake_at is not None and release.wake_at > now:
+                continue
+            if release.state == releases.SNOOZED:
+                offered += self._ledger.move_release(release, "woke", wake_at=None)
+            elif release.kind == "framework":
+                offered += self._ledger.move_release(release, "offered", detail=release.notes)
+            else:
+                offered += self._offer(release)
+        return offered
+
+    def _offer(self, release: Release) -> bool:
+        ledger = self._ledger
+        try:
+            facts = self._hub.facts(release.repo, release.revision)
+        except DayzeroError as error:
+            ledger.learn(release, release.facts, None, error.advice)
+            wait = error.retry_after_s or RETRY_S
+            # a commit never changes: what is permanently wrong with it waits for the next commit, not for the clock
+            ledger.amend(
+                "releases", release.id, wake_at=ledger.clock() + (wait if error.retryable else 10 * 365 * 86400)
+            )
+            return False
+        if not facts.complete:
+            ledger.learn(
+                release, facts, None, f"Announced, weights incomplete: {len(facts.missing)} files are missing."
+            )
+            ledger.amend("releases", release.id, wake_at=ledger.clock() + max(RETRY_S, self._settle_s))
+            return False
+        settled_at = (facts.modified_at or 0) + self._settle_s
+        if settled_at > ledger.clock():
+            ledger.learn(release, facts, None, "Announced; waiting for its last commit to settle.")
+            ledger.amend("releases", release.id, wake_at=settled_at)
+            return False
+        plan, refusal = self.planned(facts)
+        with ledger.write():
+            ledger.learn(release, facts, plan, refusal)
+            return ledger.move_release(release, "offered", wake_at=None)
+
+    def planned(self, facts: ModelFacts, **wishes: object) -> tuple[Plan | None, str]:
+        """The plan with a forecast, or None and the reason. A silent scheduler costs only the forecast."""
+        try:
+            plan = self._recipes.plan(facts, **wishes)
+        except Permanent as refusal:
+            return None, refusal.advice
+        try:
+            forecast = self._scheduler.forecast(self._recipes.draft(plan))
+        except DayzeroError as error:
+            return replace(plan, reasons=(*plan.reasons, f"No forecast: {error}")), ""
+        return replace(plan, forecast=forecast), ""
+
+    def ask(self, repo: str, revision: str | None, *, by: str, **wishes: object) -> Release:
+        """Somebody's /deploy: that repository's release, found and planned now. UnknownModel, NoWeights, Refused, …"""
+        facts = self._hub.facts(repo, revision)
+        if not facts.complete:
+            raise Refused(
+                f"{facts.repo} is incomplete: {', '.join(facts.missing[:3])} is missing.", "Wait for its upload."
+            )
+        plan, refusal = self.planned(facts, **wishes)
+        if plan is None:
+            raise Refused(refusal)
+        ledger = self._ledger
+        with ledger.write():
+            ledger.found("model", facts.repo, facts.revision, by=by, published_at=facts.created_at)
+            release = queries.release_of(ledger.connection, "model", facts.repo, facts.revision)
+            if release.state == releases.APPROVED:
+                release = self._once_more(release, by)
+            elif release.state == releases.SKIPPED:
+                ledger.move_release(release, "reopened", by=by)
+            elif release.state in (releases.FOUND, releases.SNOOZED):
+                ledger.move_release(
+                    release, "offered" if release.state == releases.FOUND else "woke", by=by, wake_at=None
+                )
+            ledger.learn(release, facts, plan)
+        return queries.release(ledger.connection, release.id)
+
+    def _once_more(self, release: Release, by: str) -> Release:
+        """A model that was deployed before may be deployed again: unless it still is."""
+        for deployment in queries.deployments(self._ledger.connection):
+            if (deployment.model, deployment.revision) == (release.repo, release.revision):
+                raise Refused(f"{release.repo} is deployed already, as {deployment.id} ({deployment.state}).")
+        self._ledger.move_release(release, "reopened", by=by)
+        return queries.release(self._ledger.connection, release.id)
