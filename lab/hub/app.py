@@ -131,10 +131,11 @@ class Hub:
         user = self.visitor(request)
         repo_id = f"{request.path_params['org']}/{request.path_params['name']}"
         repo = self.store.find(repo_id)
-        if repo is None and (moved := self.store.renamed(repo_id)) and self.store.find(moved):
-            path = request.url.path.replace(repo_id, moved, 1)
+        moved = self.store.renamed(repo_id) if repo is None else None
+        target = self.store.find(moved) if moved else None
+        if target and seen(target, user):
             query = f"?{request.url.query}" if request.url.query else ""
-            raise _Moved(quote(path) + query)
+            raise _Moved(quote(request.url.path.replace(repo_id, target.id, 1)) + query)
         if repo is None or not seen(repo, user):
             raise no_repo(user is not None)
         if repo.meta.disabled:
@@ -161,6 +162,7 @@ def build_app(hub: Hub, more: list[Route]) -> Starlette:
     answers: dict[type[Exception], Callable[[Request, Exception], Response]] = {
         Refusal: lambda _, refusal: refusal.response(),
         _Moved: lambda _, moved: RedirectResponse(moved.location, 307),
+        ValueError: lambda _, error: JSONResponse({"error": str(error)}, 500),
         HTTPException: lambda _, error: JSONResponse({"error": error.detail}, error.status_code),
     }
     return Starlette(routes=[*more, *hub.routes()], exception_handlers=answers)

@@ -63,16 +63,20 @@ class Store:
     # reading
 
     def find(self, repo_id: str) -> Repo | None:
-        """The repository of that name, or None."""
+        """The repository of that name, or None; ValueError when its .hub.json can't be read."""
         if not is_repo_id(repo_id):
             return None
         with self._lock:
             return self._look(repo_id)
 
     def all(self) -> list[Repo]:
-        """Every repository, by name."""
+        """Every repository whose .hub.json can be read, by name: one that can't must not hide the others."""
+        found = []
         with self._lock:
-            return [repo for repo_id in self._names() if (repo := self._look(repo_id))]
+            for repo_id in self._names():
+                with suppress(ValueError):
+                    found.append(self._look(repo_id))
+        return [repo for repo in found if repo]
 
     def renamed(self, repo_id: str) -> str | None:
         """What a repository that moved away is called now."""
@@ -198,12 +202,12 @@ class Store:
         folder = self.root / repo_id
         try:
             seen_now = tuple(_prints(str(folder), ""))
-        except (FileNotFoundError, NotADirectoryError):
+            before = self._seen.get(repo_id)
+            if before and before[0] == seen_now:
+                return before[1]
+            repo = self._commit(repo_id, folder, seen_now)
+        except (FileNotFoundError, NotADirectoryError):  # perhaps somebody is taking it away right now
             return None
-        before = self._seen.get(repo_id)
-        if before and before[0] == seen_now:
-            return before[1]
-        repo = self._commit(repo_id, folder, seen_now)
         self._seen[repo_id] = (seen_now, repo)
         return repo
 

@@ -20,12 +20,14 @@ SIZE_LIMIT = 32 * 1024 * 1024
 class Delivery:
     """What aiosmtpd calls: refuse as told, keep the rest."""
 
-    def __init__(self, letters: Letters, refusals: Refusals) -> None:
-        self.letters, self.refusals = letters, refusals
+    def __init__(self, letters: Letters, refusals: Refusals, login: bool) -> None:
+        self.letters, self.refusals, self.login = letters, refusals, login
 
     async def handle_MAIL(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
+        if self.login and not session.authenticated:  # aiosmtpd's own check warns when there is no TLS
+            return "530 5.7.0 Authentication required"
         if reply := self.refusals.take("MAIL", address):
             return reply
         envelope.mail_from = address
@@ -69,13 +71,9 @@ class Sink:
     def start(self) -> Self:
         """Accept mail; returns itself."""
         secured = {"tls_context": self._tls, "require_starttls": True} if self._tls else {}
-        login = {
-            "authenticator": self._authenticate,
-            "auth_required": True,
-            "auth_require_tls": self._tls is not None,
-        }
+        login = {"authenticator": self._authenticate, "auth_require_tls": self._tls is not None}
         self._controller = Controller(
-            Delivery(self.letters, self.refusals),
+            Delivery(self.letters, self.refusals, login=bool(self._users)),
             hostname=LOOPBACK,
             port=self.port,
             data_size_limit=SIZE_LIMIT,

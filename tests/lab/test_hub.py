@@ -257,6 +257,33 @@ def test_a_file_edited_in_place_loses_its_old_revision(hub: Hub, api: HfApi) -> 
         assert http.get(f"{hub.url}/acme/toy/resolve/{old}/config.json").status_code == 404
 
 
+def test_a_broken_hub_json_hides_nobody_else(hub: Hub, api: HfApi) -> None:
+    """A repository whose .hub.json is nonsense says so itself and leaves the list to the others."""
+    hub.publish(MODEL, "acme/toy")
+    hub.publish(MODEL, "acme/odd")
+    (hub.store.root / "acme/odd/.hub.json").write_text('{"colour": "red"}')
+    assert [model.id for model in api.list_models()] == ["acme/toy"]
+    with pytest.raises(HfHubHTTPError, match="no colour"):
+        api.model_info("acme/odd")
+
+
+def test_weights_in_shards_and_weights_declared(hub: Hub, api: HfApi) -> None:
+    """The index decides which files count; .hub.json may declare totals no folder here could hold."""
+    index = json.dumps({"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}})
+    files = {
+        "model.safetensors.index.json": index,
+        "model-1.safetensors": safetensors(a=("BF16", [3, 5])),
+        "model-2.safetensors": safetensors(b=("BF16", [7])),
+        "adapter.safetensors": safetensors(c=("F32", [1000])),
+    }
+    hub.publish(files, "acme/sharded")
+    hub.publish(files, "acme/giant", safetensors={"parameters": {"BF16": 400_000_000_000}, "total": 400_000_000_000})
+    hub.publish({"model.safetensors": b"not at all"}, "acme/broken")
+    assert api.model_info("acme/sharded").safetensors.total == 22
+    assert api.model_info("acme/giant").safetensors.total == 400_000_000_000
+    assert api.model_info("acme/broken").safetensors is None
+
+
 def test_a_gate(hub: Hub, api: HfApi, tmp_path: Path) -> None:
     """A gated model shows its page to all and its files to those let in."""
     hub.publish(MODEL, "acme/gated", gated="manual")

@@ -70,7 +70,6 @@ def test_refusals(tmp_path: Path) -> None:
             sink.refuse("250 fine")
 
 
-@pytest.mark.filterwarnings("ignore:Session.login_data is deprecated:DeprecationWarning")
 def test_starttls_and_a_password(tmp_path: Path) -> None:
     """Mail needs TLS we can verify, then the right password; a wrong one is 535 on a connection that lives on."""
     with Sink(tmp_path, starttls=True, users={"bot": "right"}) as sink:
@@ -89,6 +88,16 @@ def test_starttls_and_a_password(tmp_path: Path) -> None:
             client.send_message(letter())
         with smtplib.SMTP("127.0.0.1", sink.port, timeout=10) as client, pytest.raises(ssl.SSLError):
             client.starttls(context=ssl.create_default_context())
+    assert len(sink.messages) == 1
+
+
+def test_a_password_without_tls(tmp_path: Path) -> None:
+    """A relay inside the walls may ask for a password on a plain connection."""
+    with Sink(tmp_path, users={"bot": "right"}) as sink, smtplib.SMTP("127.0.0.1", sink.port, timeout=10) as client:
+        with pytest.raises(smtplib.SMTPSenderRefused):
+            client.send_message(letter())
+        client.login("bot", "right")
+        client.send_message(letter())
     assert len(sink.messages) == 1
 
 
