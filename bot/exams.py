@@ -1,0 +1,70 @@
+"""The Exams port: the Gauntlet's inputs and verdict, a gateway key that sees `candidate`, and the array's script."""
+
+import contextlib
+import os
+from pathlib import Path
+
+from gateway import keys, store
+from gauntlet import conclude, runs
+from lifecycle.ports import Clock, ExamProgress, Recipes, Script, Verdict
+from lifecycle.records import Deployment
+from lifecycle.runfolder import RunFolder
+from lifecycle.settings import Settings
+
+KEY_DAYS = 7
+
+
+class GauntletExams:
+    """What is under test is called by its deployment id, so that no other deployment of the model can answer for it."""
+
+    def __init__(self, settings: Settings, recipes: Recipes, clock: Clock):
+        self._settings = settings
+        self._recipes = recipes
+        self._clock = clock
+
+    def _folder(self, deployment: Deployment, run: int) -> Path:
+        return RunFolder(self._settings.site.shared, deployment.id).gauntlet(run)
+
+    def prepare(self, deployment: Deployment, run: int, attempt: int) -> Script:
+        folder = self._folder(deployment, run)
+        gauntlet = self._settings.gauntlet
+        shards = runs.prepare(
+            folder,
+            suites=gauntlet.suites,
+            shards=gauntlet.shards,
+            base_url=f"{self._settings.gateway.url}/v1",
+            model=deployment.id,
+            key_file=self._key(deployment, run, folder),
+            judge=gauntlet.judge,
+            concurrency=gauntlet.concurrency,
+            subject={
+                "model": deployment.model,
+                "revision": deployment.revision,
+                "deployment": deployment.id,
+                "run": run,
+                "plan": f"{deployment.plan.nodes} × {deployment.plan.gpus_per_node} {deployment.plan.gpu_type}",
+            },
+        )
+        return self._recipes.exam(deployment, run, attempt, shards)
+
+    def _key(self, deployment: Deployment, run: int, folder: Path) -> Path:
+        """A key of its own for each run, in a file that only the service's user can read."""
+        path = folder / "key"
+        if path.exists():
+            return path
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.closing(store.open_store(self._settings.gateway_path)) as db:
+            expires = self._clock() + KEY_DAYS * 86400
+            plaintext = keys.issue(db, f"gauntlet {deployment.id} {run}", ["candidate"], "gauntlet", expires)
+        aside = folder / ".key"
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(plaintext)
+        aside.rename(path)
+        return path
+
+    def progress(self, deployment: Deployment, run: int) -> ExamProgress:
+        return runs.progress(self._folder(deployment, run))
+
+    def conclude(self, deployment: Deployment, run: int) -> Verdict:
+        return conclude.conclude(self._folder(deployment, run))

@@ -1,0 +1,73 @@
+"""The composition root: Settings → everything that is plugged together. The only place that knows everybody."""
+
+import random
+import time
+from dataclasses import dataclass
+
+from batch.hub import HubReader
+from batch.recipes import Recipes
+from batch.scheduler import choose
+from bot.exams import GauntletExams
+from bot.offers import Offers
+from bot.watch.github import GithubWatch
+from bot.watch.hub import HubWatch
+from bot.watch.rounds import round_of
+from gateway.registry import Registry
+from lifecycle import reconcile
+from lifecycle.ledger import Ledger
+from lifecycle.ports import Clock
+from lifecycle.settings import Settings
+from lifecycle.world import World
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """All parts of one process. `watch()` and `tick()` each take one round and return what a person may read."""
+
+    settings: Settings
+    world: World
+    offers: Offers
+    hub: HubReader
+    hub_watch: HubWatch
+    github_watch: GithubWatch
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.world.ledger
+
+    def watch(self) -> int:
+        """Look at every source that is due, and offer what is ready; the number of releases found."""
+        spread = random.Random()
+        found = round_of(self.ledger, self.hub_watch, self.settings.watch.every_s, spread)
+        found += round_of(self.ledger, self.github_watch, self.settings.github.every_s, spread)
+        self.offers.step()
+        return found
+
+    def tick(self) -> reconcile.Tick:
+        """One step of every row that is due."""
+        return reconcile.tick(self.world)
+
+
+def build(settings: Settings, clock: Clock = time.time) -> Parts:
+    """Connects nothing: the first use does. BadSettings or Refused when a part can't be what the settings say."""
+    ledger = Ledger(settings.ledger_path, clock)
+    scheduler = choose(settings, settings.site.state / "scheduler", clock)
+    recipes = Recipes(settings)
+    world = World(
+        ledger=ledger,
+        scheduler=scheduler,
+        recipes=recipes,
+        exams=GauntletExams(settings, recipes, clock),
+        registry=Registry(settings),
+        clock=clock,
+        shared=settings.site.shared,
+    )
+    hub = HubReader(settings.hub)
+    return Parts(
+        settings=settings,
+        world=world,
+        hub=hub,
+        offers=Offers(ledger, hub, recipes, scheduler, settings.watch.settle_s),
+        hub_watch=HubWatch(settings, ledger),
+        github_watch=GithubWatch(settings, ledger),
+    )
