@@ -1,0 +1,95 @@
+"""What the Gauntlet asks: suites of cases, as frozen values. Standard library only: a compute node imports this.
+
+A sample is one case in one run; its id is `<suite>/<case>`. Importance says what a suite may decide:
+
+    critical     must pass: its FAIL fails the model
+    supporting   should pass: its FAIL asks a person
+    advisory     is only shown
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+IMPORTANCES = ("critical", "supporting", "advisory")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One prompt and what is asked of the answer. Every check must pass; fields after `stop` belong to single checks."""
+
+    id: str
+    messages: tuple[Mapping[str, str], ...]
+    checks: tuple[str, ...]
+    category: str = ""
+    max_tokens: int = 512
+    temperature: float = 0.0
+    stop: tuple[str, ...] = ()
+    expected: str = ""  # exact, numeric, choice, whole: the right answer
+    tolerance: float = 0.0  # numeric: the largest difference allowed
+    contains: tuple[str, ...] = ()  # contains: words that must be there
+    absent: tuple[str, ...] = ()  # contains: words that must not
+    secret: str = ""  # secret: what may not be told
+    reference: str = ""  # judged: what a right answer says
+    min_words: int = 3  # english, answered
+    parallel: int = 1  # speed: requests at once
+    source: str = ""  # how we know the answer; for people
+
+    @property
+    def question(self) -> str:
+        """The chat as a judge reads it."""
+        if len(self.messages) == 1:
+            return self.messages[0]["content"]
+        return "\n".join(f"[{message['role']}] {message['content']}" for message in self.messages)
+
+    @property
+    def cost(self) -> float:
+        """Expected work in tokens, for balancing shards; only the proportions matter."""
+        requests = 2 if "streamed" in self.checks else self.parallel
+        prompt = sum(len(message["content"]) for message in self.messages) / 4
+        return requests * (self.max_tokens / 2 + prompt / 8) + 20
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> "Case":
+        """Back from JSON, where tuples are lists."""
+        tuples = {"messages", "checks", "stop", "contains", "absent"}
+        return cls(**{key: tuple(value) if key in tuples else value for key, value in data.items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """`pass_rate` is the share of all such prompts that must pass; `confidence` how sure we want to be of it.
+
+    A category in `zero_tolerance` fails the suite by a single failed sample; `category_pass_rate` asks a rate of one alone.
+    """
+
+    name: str
+    title: str
+    description: str = ""
+    importance: str = "critical"
+    pass_rate: float
+    confidence: float = 0.95
+    zero_tolerance: tuple[str, ...] = ()
+    category_pass_rate: Mapping[str, float]
+    cases: tuple[Case, ...] = ()
+
+    def rules(self) -> dict[str, Any]:
+        """Everything but the cases, for run.json."""
+        return {key: value for key, value in asdict(self).items() if key != "cases"}
+
+    @classmethod
+    def of(cls, rules: Mapping[str, Any]) -> "Suite":
+        return cls(**{**rules, "zero_tolerance": tuple(rules["zero_tolerance"])})
+
+
+@dataclass(frozen=True)
+class Sample:
+    suite: str
+    case: Case
+
+    @property
+    def id(self) -> str:
+        return f"{self.suite}/{self.case.id}"

@@ -1,0 +1,143 @@
+"""The array task: one shard of a run, through the gateway. Started by hand it does the same.
+
+    python -m gauntlet.runner --folder RUN --shard K
+
+Resumes after any kill without asking a finished sample again; started on a finished shard it asks again only what
+was not evaluated. Exit 0: the shard's file is there; 2: the run can't be read; 75: somebody else is at this shard.
+"""
+
+import argparse
+import asyncio
+import signal
+import stat
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gauntlet.answers import FAIL, NOT_EVALUATED
+from gauntlet.cases import Sample
+from gauntlet.client import Client
+from gauntlet.journal import Journal, ShardBusy
+from gauntlet.judge import Judge
+from gauntlet.outage import Outage
+from gauntlet.runfiles import Run, progress_file, read_run, shard_file
+from gauntlet.trial import try_sample
+from lifecycle.errors import BadSettings, DayzeroError
+from lifecycle.runfolder import write_json
+
+PROGRESS_EVERY_S = 0.5
+Report = Callable[[int, int, str], None]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m gauntlet.runner", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--folder", type=Path, required=True, help="the run's folder, with run.json in it")
+    parser.add_argument("--shard", type=int, required=True, help="which shard, from 0 ($SLURM_ARRAY_TASK_ID)")
+    parser.add_argument("--attempt", type=int, default=0, help="ignored; tells attempts apart in the job's log")
+    options = parser.parse_args(arguments)
+    try:
+        run = read_run(options.folder)
+        if not 0 <= options.shard < len(run.shards):
+            raise BadSettings(f"There is no shard {options.shard}: this run has {len(run.shards)}, from 0.")
+        key = read_key(run.key_file)
+        asyncio.run(_until_terminated(run_shard(run, options.folder, options.shard, key)))
+    except ShardBusy as error:
+        print(error.advice, file=sys.stderr)
+        return 75
+    except DayzeroError as error:
+        print(error.advice, file=sys.stderr)
+        return 2
+    except asyncio.CancelledError:
+        print("Terminated; what was finished is kept. The same command goes on from here.", file=sys.stderr)
+        return 143
+    print(f"{shard_file(options.folder, options.shard)} is complete.")
+    return 0
+
+
+def read_key(path: Path) -> str:
+    """The gateway key. BadSettings when it can't be read, or could be read by others."""
+    try:
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise BadSettings(f"The key file {path} can be read by others.", f"chmod 600 {path}")
+        return path.read_text().strip()
+    except OSError as error:
+        raise BadSettings(f"The key file {path} can't be read: {error.strerror}.") from None
+
+
+async def run_shard(run: Run, folder: Path, shard: int, key: str, report: Report | None = None) -> None:
+    """Ask everything that is not finished yet, then publish the shard's file."""
+    samples = run.shard(shard)
+    journal = Journal(folder, shard, run.digest)
+    todo = [sample for sample in samples if sample.id not in journal.finished]
+    outage, judge_outage = Outage(run.patience_s), Outage(run.patience_s)
+    progress = _Progress(folder, shard, len(samples), len(samples) - len(todo), journal, outage, report)
+    try:
+        async with Client(run.base_url, key, run.timeout_s) as client:
+            judge = None
+            if run.judge:
+                judge = Judge(
+                    run.judge, lambda body: judge_outage.ride_out(lambda: client.complete(body)), folder / "judge"
+                )
+
+            async def work(queue: deque[Sample]) -> None:
+                while queue:
+                    journal.add(await try_sample(queue.popleft(), client, run.model, judge, outage))
+                    progress.step()
+
+            # speed is measured when this task asks nothing else; other shards may still be at work
+            calm = deque(sample for sample in todo if "speed" not in sample.case.checks)
+            loud = deque(sample for sample in todo if "speed" in sample.case.checks)
+            beat = asyncio.create_task(progress.beat())
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(min(run.concurrency, len(calm))):
+                        group.create_task(work(calm))
+                await work(loud)
+            finally:
+                beat.cancel()
+        journal.publish([sample.id for sample in samples])
+        progress.write()
+    finally:
+        journal.close()
+
+
+class _Progress:
+    """shard-<k>.progress.json, at most twice a second, and the laptop's progress line."""
+
+    def __init__(
+        self, folder: Path, shard: int, total: int, done: int, journal: Journal, outage: Outage, report: Report | None
+    ):
+        self._path, self._total, self._done, self._journal = progress_file(folder, shard), total, done, journal
+        self._outage, self._report, self._written = outage, report, 0.0
+        self.write()
+
+    def step(self) -> None:
+        self._done += 1
+        if time.monotonic() - self._written > PROGRESS_EVERY_S:
+            self.write()
+
+    def write(self) -> None:
+        self._written = time.monotonic()
+        waiting = f"waiting: {self._outage.sentence}" if self._outage.sentence else ""
+        counts = f"{self._journal.count(FAIL)} failed, {self._journal.count(NOT_EVALUATED)} not evaluated"
+        write_json(self._path, {"done": self._done, "total": self._total, "note": waiting or counts})
+        if self._report is not None:
+            self._report(self._done, self._total, waiting or counts)
+
+    async def beat(self) -> None:
+        """Says so while an outage is waited out."""
+        while True:
+            await asyncio.sleep(2)
+            self.write()
+
+
+async def _until_terminated(work) -> None:
+    task = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    await task
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""Prepare a run, and see how far it is. The service's side; the array tasks read what is written here."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gauntlet.cases import Sample
+from gauntlet.runfiles import digest_of, progress_file, shard_file
+from gauntlet.suite_files import read_suites
+from lifecycle.errors import Refused
+from lifecycle.ports import ExamProgress
+from lifecycle.runfolder import read_json, write_json
+
+PATIENCE_S = 600.0
+TIMEOUT_S = 600.0
+
+
+def prepare(
+    folder: Path,
+    *,
+    suites: Path | None,
+    shards: int,
+    base_url: str,
+    model: str,
+    key_file: Path,
+    judge: str,
+    concurrency: int,
+    subject: Mapping[str, Any],
+    patience_s: float = PATIENCE_S,
+    timeout_s: float = TIMEOUT_S,
+) -> int:
+    """Write run.json and return the number of shards. The same content again changes nothing.
+
+    `suites`: a folder of suites, None for those that ship. `concurrency`: requests at once in each shard. `subject`:
+    what is judged, for the report ({"model", "revision", "deployment", ...}). `patience_s`: how long an outage is
+    waited out.
+    Raises BadSuite, or Refused when the judge would grade itself or the folder holds another run that has begun.
+    """
+    if judge and judge in {model, subject.get("model"), subject.get("deployment")}:
+        raise Refused(f"The judge {judge} can't grade itself.", "Name another model in gauntlet.judge, or none.")
+    read = read_suites(suites)
+    samples = [Sample(suite.name, case) for suite in read for case in suite.cases]
+    content = {
+        "base_url": base_url,
+        "model": model,
+        "key_file": str(key_file),
+        "judge": judge,
+        "concurrency": concurrency,
+        "patience_s": patience_s,
+        "timeout_s": timeout_s,
+        "subject": dict(subject),
+        "suites": [suite.rules() for suite in read],
+        "samples": [{"id": s.id, "suite": s.suite, "case": s.case.as_dict()} for s in samples],
+        "shards": balance(samples, shards),
+    }
+    content = json.loads(json.dumps(content))
+    content["digest"] = digest_of(content)
+    existing = read_json(folder / "run.json")
+    if existing is None or existing["digest"] != content["digest"]:
+        if existing is not None and any(folder.glob("shard-*.jsonl")):
+            raise Refused(f"{folder} holds another run that has begun.", "Start a new run, in a folder of its own.")
+        write_json(folder / "run.json", content)
+    return len(content["shards"])
+
+
+def balance(samples: Sequence[Sample], shards: int) -> list[list[str]]:
+    """Sample ids per shard, the expected cost spread evenly: the dearest first, each to the least loaded shard.
+
+    Speed is measured in one shard, so that its samples never run against each other.
+    """
+    count = max(1, min(shards, len(samples)))
+    load, parts = [0.0] * count, [[] for _ in range(count)]
+    for sample in sorted(samples, key=lambda s: (-s.case.cost, s.id)):
+        target = count - 1 if "speed" in sample.case.checks else load.index(min(load))
+        load[target] += sample.case.cost
+        parts[target].append(sample.id)
+    filled = [part for part in parts if part]
+    place = {sample.id: index for index, sample in enumerate(samples)}
+    return [sorted(part, key=place.__getitem__) for part in filled]
+
+
+def progress(folder: Path) -> ExamProgress:
+    """Samples and shards done, from the shards' own files."""
+    run = read_json(folder / "run.json") or {"shards": [], "samples": []}
+    done = shards_done = 0
+    for k, ids in enumerate(run["shards"]):
+        if shard_file(folder, k).exists():
+            shards_done += 1
+            done += len(ids)
+        elif (latest := read_json(progress_file(folder, k))) is not None:
+            done += min(latest["done"], len(ids))
+    return ExamProgress(done=done, total=len(run["samples"]), shards_done=shards_done, shards=len(run["shards"]))
