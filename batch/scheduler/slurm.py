@@ -1,0 +1,198 @@
+"""The Scheduler port over Slurm's commands: submission through submitit, all else as argv lists and formatted text."""
+
+import secrets
+import threading
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from batch.scheduler import commands
+from batch.scheduler.commands import CommandMissing, Run, said
+from batch.scheduler.forecast_text import is_not_now, read_forecast
+from batch.scheduler.refusals import SILENT, next_step, refusal
+from batch.scheduler.rows import Row, sighting
+from batch.scheduler.sacct_text import NO_ACCOUNTING, read_sacct, sacct_argv
+from batch.scheduler.squeue_text import read_squeue, squeue_argv
+from lifecycle.errors import Refused, SchedulerSilent, SubmissionRefused
+from lifecycle.jobs import Forecast, JobState, Sighting, Snapshot, Victim
+from lifecycle.ports import Clock, Script
+from lifecycle.settings import Cluster
+
+GRACE_S = 60
+"""A job that is in neither squeue nor sacct is UNKNOWN this long, then GONE. slurmctld remembers an ended job for the
+site's MinJobAge (300 s as delivered) and squeue shows it; where that is short, a job may be forgotten before slurmdbd
+has it."""
+
+NOTICE_LENGTH = 500
+
+
+class SlurmScheduler:
+    """`folder` keeps submitit's copies of what was submitted; `run` is how commands are run (tests count them)."""
+
+    name = "slurm"
+
+    def __init__(self, cluster: Cluster, folder: Path, clock: Clock, run: Run = commands.run):
+        self._timeout_s = cluster.command_timeout_s
+        self._folder = Path(folder)
+        self._clock = clock
+        self._run = run
+        self._unseen: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def submit(self, script: Script) -> str:
+        """sbatch the file as it is; the environment is the service's, without its secrets."""
+        from batch.scheduler.template_executor import TemplateExecutor  # costs 0.3 s and isn't needed to look
+
+        try:
+            executor = TemplateExecutor(self._folder, script.path, timeout_s=self._timeout_s)
+        except RuntimeError as error:
+            raise SubmissionRefused(f"Slurm can't be reached from this host: {error}", next_step("srun")) from None
+        return executor.submit_template()
+
+    def find(self, keys: Collection[str]) -> dict[str, str]:
+        """Live jobs first, then the newest; sacct is asked only for names that slurmctld no longer knows."""
+        if not keys:
+            return {}
+        found = _by_name(self._squeue(keys), keys)
+        if missing := set(keys) - set(found):
+            found |= _by_name(self._sacct(names=missing), missing)
+        return found
+
+    def snapshot(self, handles: Collection[str]) -> Snapshot:
+        """One squeue; one sacct when a handle is not in its answer or is an array (its ended tasks may be gone)."""
+        now = self._clock()
+        asked = {handle for handle in handles if handle.replace("_", "", 1).isdigit()}
+        try:
+            rows = self._squeue()
+        except SchedulerSilent as silence:
+            return Snapshot(now, False, {}, str(silence), frozenset(handles))
+        queue = _by_job(rows)
+        masters = {handle.partition("_")[0] for handle in asked}
+        arrays = {job for job in masters & queue.keys() if any(row.tasks for row in queue[job])}
+        silent = ""
+        if lookup := (masters - queue.keys()) | arrays:
+            try:
+                self._add_history(queue, self._sacct(jobs=lookup))
+            except SchedulerSilent as silence:
+                silent = str(silence)
+        jobs = {job: seen for job, rows in queue.items() if not (seen := sighting(rows)).state.ended or job in masters}
+        jobs |= self._tasks(queue, asked)
+        jobs |= self._not_gone_yet(asked - jobs.keys(), now, silent)
+        return Snapshot(now, True, jobs, asked=frozenset(handles))
+
+    def forecast(self, script: Script) -> Forecast:
+        """What `sbatch --test-only` says; SchedulerSilent on silence. A refusal is only noted, the submission decides:
+        where the site doesn't enforce its partitions' limits, sbatch takes jobs that --test-only calls impossible.
+        """
+        answer = self._run(["sbatch", "--test-only", str(script.path)], self._timeout_s)
+        if answer.code:
+            sentence = said(answer)
+            if is_not_now(sentence):
+                return Forecast(starts_at=None, note=f"Slurm can't say when it starts: {sentence.rstrip('.')}.")
+            if isinstance(error := refusal(sentence), SchedulerSilent):
+                raise error
+            return Forecast(starts_at=None, note=error.advice)
+        starts_at, ids = read_forecast(answer.err + answer.out)
+        note = "" if starts_at else "Slurm named no start time."
+        return Forecast(starts_at=starts_at, victims=self._victims(ids) if ids else (), note=note)
+
+    def cancel(self, handle: str) -> None:
+        """Plain scancel: a waiting job is gone at once. Every process of a running one, batch script and steps, gets
+        SIGTERM and, if it still lives after the site's KillWait (30 s as delivered), SIGKILL: so it ends for certain.
+        (`--signal=TERM` would give more time, but a script that ignores it would hold its GPUs for ever.)
+        """
+        answer = self._run(["scancel", handle], self._timeout_s)
+        sentence = said(answer)
+        if not answer.code or "Invalid job id" in sentence or "already comp" in sentence:
+            return
+        if any(words in sentence for words in SILENT):
+            raise SchedulerSilent(f"scancel of job {handle} was not heard: {sentence}.")
+        raise Refused(f"Slurm doesn't let us cancel job {handle}: {sentence}.", "Its owner or an administrator can.")
+
+    def tell(self, handle: str, message: str) -> None:
+        """The admin comment where we are operators, else the comment of a job of ours, else nothing."""
+        notice = " ".join(message.split())[:NOTICE_LENGTH]
+        for field in ("AdminComment", "Comment"):
+            try:
+                if not self._run(["scontrol", "update", f"JobId={handle}", f"{field}={notice}"], self._timeout_s).code:
+                    return
+            except SchedulerSilent:
+                return
+
+    def _squeue(self, names: Collection[str] = ()) -> list[Row]:
+        mark = secrets.token_hex(6)
+        answer = self._run(squeue_argv(mark, names), self._timeout_s)
+        if answer.code:
+            raise SchedulerSilent(f"squeue failed: {said(answer)}.", "It is asked again.")
+        return read_squeue(answer.out, mark)
+
+    def _sacct(self, jobs: Collection[str] = (), names: Collection[str] = ()) -> list[Row]:
+        """No rows where the site keeps no accounts; SchedulerSilent when slurmdbd doesn't answer."""
+        mark = secrets.token_hex(6)
+        try:
+            answer = self._run(sacct_argv(mark, jobs, names), self._timeout_s)
+        except CommandMissing:
+            return []
+        if answer.code:
+            if any(words in answer.err for words in NO_ACCOUNTING):
+                return []
+            raise SchedulerSilent(f"sacct failed: {said(answer)}.", "Is slurmdbd up?")
+        return read_sacct(answer.out, mark)
+
+    def _add_history(self, queue: dict[str, list[Row]], history: Iterable[Row]) -> None:
+        """Add what ended; what sacct calls alive and squeue doesn't know is stale (or about to come back)."""
+        for job, rows in _by_job(history).items():
+            known = {number for row in queue.get(job, ()) for number in row.numbers}
+            ended = [row for row in rows if row.state.ended and not (row.tasks and known.intersection(row.numbers))]
+            if ended and (job in queue or len(ended) == len(rows)):
+                queue.setdefault(job, []).extend(ended)
+
+    def _tasks(self, queue: dict[str, list[Row]], asked: Collection[str]) -> dict[str, Sighting]:
+        """Single array tasks that were asked for as '<master>_<index>'."""
+        found = {}
+        for handle in asked:
+            job, _, index = handle.partition("_")
+            if index:
+                rows = [row for row in queue.get(job, ()) if int(index) in row.numbers]
+                if rows:
+                    found[handle] = sighting([rows[0]._replace(tasks="")], handle)
+        return found
+
+    def _not_gone_yet(self, missing: Collection[str], now: float, silent: str) -> dict[str, Sighting]:
+        """UNKNOWN for handles that nobody knows, until GRACE_S have passed; for ever while sacct is silent."""
+        with self._lock:
+            self._unseen = {handle: self._unseen.get(handle, now) for handle in missing}
+            return {
+                handle: Sighting(handle=handle, name="", state=JobState.UNKNOWN, reason=silent)
+                for handle, since in self._unseen.items()
+                if silent or now - since < GRACE_S
+            }
+
+    def _victims(self, ids: Collection[str]) -> tuple[Victim, ...]:
+        """The jobs behind Slurm's ids; a task of an array is named '<master>_<index>', as people and commands do."""
+        now = self._clock()
+        known = {row.raw: row for row in self._squeue()}
+        found = []
+        for id in ids:
+            row = known.get(id)
+            if row is None:
+                found.append(Victim(handle=id, name="", user="", node_count=0, gpus=0, ran_s=0))
+                continue
+            handle = f"{row.job}_{row.tasks}" if row.tasks.isdigit() else row.job
+            ran_s = max(0.0, now - row.start) if row.start else 0.0
+            size = {"node_count": row.node_count, "gpus": row.gpus, "restarts": row.restarts}
+            found.append(Victim(handle=handle, name=row.name, user=row.user, ran_s=ran_s, **size))
+        return tuple(found)
+
+
+def _by_job(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    grouped: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        grouped[row.job].append(row)
+    return dict(grouped)
+
+
+def _by_name(rows: Iterable[Row], keys: Collection[str]) -> dict[str, str]:
+    """The last of these wins: ended before living, older before newer."""
+    ordered = sorted((row for row in rows if row.name in keys), key=lambda row: (not row.state.ended, int(row.job)))
+    return {row.name: row.job for row in ordered}
