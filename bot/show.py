@@ -100,7 +100,7 @@ def plan(facts: ModelFacts, plan: Plan) -> str:
         f"  {facts.architecture or 'unknown architecture'}, {params(facts.params)} parameters, {facts.dtype or '?'}, "
         f"{size(facts.total_bytes)} on disk, licence {facts.license or 'unknown'}",
         f"  {plan.nodes} × {plan.gpus_per_node} {plan.gpu_type}: tensor {plan.tensor_parallel} × pipeline "
-        f"{plan.pipeline_parallel}, context {plan.context}, {size(plan.memory_per_gpu)} of {size(plan.gpu_memory)} a GPU",
+        f"{plan.pipeline_parallel}, context {plan.context}, {size(plan.memory_per_gpu)}/{size(plan.gpu_memory)} a GPU",
         f"  engines, in this order: {', '.join(rung.runtime for rung in plan.ladder)}",
         *(f"  {reason}" for reason in plan.reasons),
     ]
