@@ -18,7 +18,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import ModelInfo
 from huggingface_hub.utils import build_hf_headers
 
-from batch import facts_config
+from batch import facts_config, hub_answers
 from batch.facts_files import INDEX, WeightFiles, is_pickle, unsafe_path, weight_files
 from lifecycle.errors import HubUnavailable, NoWeights, Refused, UnknownModel
 from lifecycle.models import ModelFacts, RepoFile
@@ -134,10 +134,7 @@ class HubReader:
         try:
             yield
         except GatedRepoError:
-            raise Refused(
-                f"{repo} is gated, and the Hub doesn't let this service read it.",
-                f"Somebody with the account behind HF_TOKEN must accept its terms at {self.endpoint}/{repo}.",
-            ) from None
+            raise hub_answers.gated(repo, f"{self.endpoint}/{repo}") from None
         except RevisionNotFoundError:
             page = f"{self.endpoint}/{repo}/commits/main"
             raise UnknownModel(f"{repo} has no revision {revision!r}.", f"Look at {page}.") from None
@@ -167,19 +164,10 @@ def _refusal_of(response: httpx.Response) -> HfHubHTTPError:
 def _of_status(response: httpx.Response, repo: str) -> Exception:
     status = response.status_code
     if status in (401, 403):
-        return Refused(f"The Hub doesn't accept our token (HTTP {status}).", "Set a valid HF_TOKEN and restart.")
-    if status in (408, 425, 429) or status >= 500:
-        word = "asks us to slow down" if status == 429 else "has trouble"
-        return HubUnavailable(f"The Hub {word} (HTTP {status}).", retry_after_s=retry_after(response.headers))
+        return hub_answers.bad_token(status)
+    if status in hub_answers.PASSING:
+        return hub_answers.busy(status, response.headers)
     return UnknownModel(f"The Hub doesn't know what to do with {repo} (HTTP {status}).", "Look at its spelling.")
-
-
-def retry_after(headers: httpx.Headers) -> float | None:
-    """Seconds that the answer asks us to wait: Retry-After, or the t of `RateLimit: "api";r=0;t=55`."""
-    if (said := headers.get("Retry-After", "")).strip().isdigit():
-        return float(said)
-    found = re.search(r";\s*t=(\d+)", headers.get("RateLimit", ""))
-    return float(found[1]) if found else None
 
 
 def _files(info: ModelInfo) -> tuple[RepoFile, ...]:

@@ -230,9 +230,10 @@ def _reasons(
 ) -> Iterator[str]:
     layout = choice.layout
     share = weights_share(model, layout, facts.weights_bytes)
+    weights = f"{bytes_text(facts.weights_bytes)} of {facts.dtype or 'bfloat16'} weights"
     yield (
-        f"{bytes_text(facts.weights_bytes)} of {facts.dtype or 'bfloat16'} weights on {_spread(layout, choice.gpu_type)}: "
-        f"about {bytes_text(used)} of {bytes_text(choice.gpu.memory)} on each GPU, {bytes_text(share)} of it weights."
+        f"{weights} on {_spread(layout, choice.gpu_type)}: about {bytes_text(used)} of {bytes_text(choice.gpu.memory)} "
+        f"on each GPU, {bytes_text(share)} of it weights."
     )
     if layout.tensor_parallel > 1:
         yield f"Each layer is cut over {layout.tensor_parallel} GPUs (tensor parallel)."

@@ -1,0 +1,33 @@
+"""What the Hub's refusals mean, in one sentence each: the same in the service and in the caching job."""
+
+import re
+from collections.abc import Mapping
+
+from lifecycle.errors import HubUnavailable, Refused
+
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""HTTP statuses that go away by themselves."""
+
+
+def gated(repo: str, page: str) -> Refused:
+    return Refused(
+        f"{repo} is gated, and the Hub doesn't let us read it.",
+        f"Somebody with the account behind HF_TOKEN must accept its terms at {page}, then try again.",
+    )
+
+
+def bad_token(status: int) -> Refused:
+    return Refused(f"The Hub doesn't accept our token (HTTP {status}).", "Set a valid HF_TOKEN, then try again.")
+
+
+def busy(status: int, headers: Mapping[str, str]) -> HubUnavailable:
+    word = "asks us to slow down" if status == 429 else "has trouble"
+    return HubUnavailable(f"The Hub {word} (HTTP {status}).", retry_after_s=retry_after(headers))
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the answer asks us to wait: Retry-After, or the t of `RateLimit: "api";r=0;t=55`."""
+    if (said := headers.get("Retry-After", "").strip()).isdigit():
+        return float(said)
+    found = re.search(r";\s*t=(\d+)", headers.get("RateLimit", "")) if headers.get("RateLimit") else None
+    return float(found[1]) if found else None

@@ -1,0 +1,182 @@
+"""lifecycle.ports.Recipes: decisions → numbers and complete scripts in the run folder."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from batch.planning import planner
+from batch.render import Templates, output_pattern, time_limit
+from lifecycle.errors import BadSettings, NoSpace
+from lifecycle.models import ModelFacts
+from lifecycle.plans import Plan
+from lifecycle.ports import Script
+from lifecycle.records import Deployment, Server
+from lifecycle.runfolder import RunFolder, model_folder, read_json, write_json
+from lifecycle.settings import Settings
+
+LIGHT_HOURS = 12.0  # what a job without a GPU may take at most: two terabytes at 50 MB/s
+SOURCE_ROOT = Path(__file__).resolve().parents[1]
+
+
+class Recipes:
+    """`python` and `source_root` (it holds batch/, gauntlet/ and sbatch_templates/) must exist on the nodes."""
+
+    def __init__(self, settings: Settings, python: str | Path = sys.executable, source_root: Path = SOURCE_ROOT):
+        self._settings = settings
+        self._common = {"python": str(python), "source_root": str(source_root)}
+        self._templates = Templates(Path(source_root) / "sbatch_templates")
+
+    def plan(self, facts: ModelFacts, **wishes: object) -> Plan:
+        return planner.plan(facts, self._settings, wishes)
+
+    def cache(self, deployment: Deployment, attempt: int) -> Script:
+        folder = self._write_plan(deployment)
+        key = f"dz-{deployment.id}-cache-{attempt}"
+        text = self._templates.render(
+            "cache.sbatch",
+            key=key,
+            model=deployment.model,
+            revision=deployment.revision,
+            run_folder=folder.path,
+            output=output_pattern(folder.cache, "slurm-%j.out"),
+            time=self._light_time(),
+            **self._light(deployment.plan),
+            **self._common,
+        )
+        return self._write(folder.script(key), key, text, folder.cache)
+
+    def serve(self, deployment: Deployment, server: Server) -> Script:
+        folder = self._write_plan(deployment)
+        here = folder.server(server.n)
+        _write_if_changed(here / "launch.json", self._launch(deployment))
+        key = f"dz-{deployment.id}-serve-{server.n}"
+        output = output_pattern(here, "slurm-%j.out")
+        text = self._serve_text(key, deployment.plan, folder.path, server.n, output)
+        return self._write(folder.script(key), key, text, here)
+
+    def exam(self, deployment: Deployment, run: int, attempt: int, shards: int) -> Script:
+        folder = RunFolder(self._settings.site.shared, deployment.id)
+        here = folder.gauntlet(run)
+        key = f"dz-{deployment.id}-exam-{run}-{attempt}"
+        text = self._templates.render(
+            "gauntlet.sbatch",
+            key=key,
+            model=deployment.model,
+            revision=deployment.revision,
+            run=run,
+            folder=here,
+            last_shard=shards - 1,
+            output=output_pattern(here, "slurm-%A_%a.out"),
+            time=self._light_time(),
+            **self._light(deployment.plan),
+            **self._common,
+        )
+        return self._write(folder.script(key), key, text, here)
+
+    def draft(self, plan: Plan) -> Script:
+        """Only to be asked about, never to be run: it lies with the service's own state, under the plan's digest."""
+        folder = self._settings.site.state / "drafts"
+        key = f"dz-draft-{plan.digest}"
+        text = self._serve_text(key, plan, folder / plan.digest, 0, "/dev/null")
+        return self._write(folder / f"{key}.sbatch", key, text, folder)
+
+    def _serve_text(self, key: str, plan: Plan, run_folder: Path, server: int, output: str) -> str:
+        gpu = self._settings.cluster.gpus.get(plan.gpu_type)
+        kind = f":{gpu.gres}" if gpu and gpu.gres else ""
+        return self._templates.render(
+            "serve.sbatch",
+            key=key,
+            model=plan.model,
+            revision=plan.revision,
+            nodes=plan.nodes,
+            gpus_per_node=plan.gpus_per_node,
+            gres=f"gpu{kind}:{plan.gpus_per_node}",
+            partition=plan.partition,
+            account=plan.account,
+            qos=plan.qos,
+            time=time_limit(plan.walltime_s),
+            run_folder=run_folder,
+            server=server,
+            output=output,
+            **self._common,
+        )
+
+    def _light(self, plan: Plan) -> dict[str, str]:
+        cluster = self._settings.cluster
+        partition = cluster.light_partition or cluster.partition
+        return {"partition": partition, "qos": cluster.light_qos, "account": plan.account}
+
+    def _light_time(self) -> str:
+        return time_limit(min(LIGHT_HOURS, self._settings.cluster.guards.walltime_hours) * 3600)
+
+    def _write_plan(self, deployment: Deployment) -> RunFolder:
+        """plan.json: the approved plan, and what the caching job needs to know besides. No secret is in it."""
+        folder = RunFolder(self._settings.site.shared, deployment.id)
+        document = {
+            "deployment": deployment.id,
+            "repo": deployment.model,
+            "revision": deployment.revision,
+            "shared": str(self._settings.site.shared),
+            "endpoint": self._settings.hub.endpoint,
+            "plan": deployment.plan.to_dict(),
+        }
+        _write_if_changed(folder.plan, document)
+        return folder
+
+    def _launch(self, deployment: Deployment) -> dict[str, Any]:
+        """launch.json: everything the node launcher has to know, so that nodes read no settings."""
+        plan = deployment.plan
+        ladder = []
+        for rung in plan.ladder:
+            runtime = self._settings.runtimes.get(rung.runtime)
+            if runtime is None:
+                raise BadSettings(
+                    f"{deployment.id} was planned for the runtime {rung.runtime!r}, which the settings no longer have.",
+                    f"Add [runtimes.{rung.runtime}] again, or make a new plan.",
+                )
+            ladder.append(
+                {
+                    "engine": rung.engine,
+                    "runtime": rung.runtime,
+                    "argv": list(runtime.command),
+                    "args": [*runtime.args, *rung.args],
+                    "environment": dict(runtime.environment),
+                    "start_timeout_s": runtime.start_timeout_s,
+                    "why": rung.why,
+                }
+            )
+        return {
+            "model_folder": str(model_folder(self._settings.site.shared, deployment.model, deployment.revision)),
+            "served_name": deployment.model,
+            "ladder": ladder,
+            "plan": plan.to_dict(),
+            "address": self._settings.serving.address,
+        }
+
+    def _write(self, path: Path, key: str, text: str, output_folder: Path) -> Script:
+        """Written aside, renamed; the folder of --output is made too: Slurm doesn't, and then the job dies unseen."""
+        try:
+            output_folder.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            aside = path.with_name(f".{path.name}.new")
+            aside.write_text(text)
+            aside.replace(path)
+        except OSError as error:
+            raise NoSpace(
+                f"The script {path} can't be written: {error.strerror}.", "Make room there, or mend its permissions."
+            ) from error
+        return Script(key, path)
+
+
+def _write_if_changed(path: Path, document: dict[str, Any]) -> None:
+    document = json.loads(json.dumps(document))
+    found = read_json(path)
+    if found is not None and {k: v for k, v in found.items() if k not in ("v", "at")} == document:
+        return
+    try:
+        write_json(path, document)
+    except OSError as error:
+        raise NoSpace(
+            f"{path} can't be written: {error.strerror}.", "Make room there, or mend its permissions."
+        ) from error
