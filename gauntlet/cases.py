@@ -16,7 +16,7 @@ IMPORTANCES = ("critical", "supporting", "advisory")
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One prompt and what is asked of the answer. Every check must pass; fields after `stop` belong to single checks."""
+    """One prompt and what is asked of the answer. Every check must pass; the last fields serve single checks."""
 
     id: str
     messages: tuple[Mapping[str, str], ...]
@@ -63,7 +63,7 @@ class Case:
 class Suite:
     """`pass_rate` is the share of all such prompts that must pass; `confidence` how sure we want to be of it.
 
-    A category in `zero_tolerance` fails the suite by a single failed sample; `category_pass_rate` asks a rate of one alone.
+    A category in `zero_tolerance` fails the suite by a single failed sample; `category_pass_rate` asks a rate of one.
     """
 
     name: str

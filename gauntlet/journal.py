@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from gauntlet.answers import NOT_EVALUATED
 from gauntlet.runfiles import header, partial_file, publish, read_records, shard_file
@@ -49,7 +49,7 @@ class Journal:
     def close(self) -> None:
         self._file.close()
 
-    def _open(self):
+    def _open(self) -> BinaryIO:
         self._partial.parent.mkdir(parents=True, exist_ok=True)
         file = self._partial.open("ab")
         try:

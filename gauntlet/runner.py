@@ -13,8 +13,9 @@ import stat
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 from gauntlet.answers import FAIL, NOT_EVALUATED
 from gauntlet.cases import Sample
@@ -133,7 +134,7 @@ class _Progress:
             self.write()
 
 
-async def _until_terminated(work) -> None:
+async def _until_terminated(work: Coroutine[Any, Any, None]) -> None:
     task = asyncio.ensure_future(work)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     await task

@@ -142,7 +142,7 @@ def judge_suite(suite: Suite, samples: Iterable[Graded]) -> SuiteVerdict:
     )
     found = [(rate.outcome, _rate_reason(suite, rate, samples))] if samples else [(INCONCLUSIVE, _nothing(suite))]
     found += [(c.outcome, _rate_reason(suite, c, _of(samples, c.name))) for c in categories if c.wanted is not None]
-    found += [_no_slip(suite, name, _of(samples, name)) for name in suite.zero_tolerance if _of(samples, name)]
+    found.append(_no_slip(suite, samples))
     outcome = min((outcome for outcome, _ in found), key=WORST_FIRST.index)
     reasons = [reason for what, reason in reversed(found) if what == outcome]
     if outcome == PASSES:
@@ -169,18 +169,15 @@ def _rate(name: str, samples: Sequence[Graded], wanted: float | None, confidence
     )
 
 
-def _no_slip(suite: Suite, category: str, samples: Sequence[Graded]) -> tuple[str, str]:
-    slips = [sample for sample in samples if sample.grade == FAIL]
-    opened = [sample for sample in samples if sample.grade not in (PASS, FAIL)]
-    where = f"{suite.title}, {category}"
-    if slips:
-        return FAILS, f"{where}: {len(slips)} of {_samples(len(samples))} failed where none may: {_named(slips)}."
-    if opened:
-        return (
-            INCONCLUSIVE,
-            f"{where}: {len(opened)} of {_samples(len(samples))} open where none may fail: {_named(opened)}.",
-        )
-    return PASSES, f"{where}: none of {_samples(len(samples))} failed."
+def _no_slip(suite: Suite, samples: Sequence[Graded]) -> tuple[str, str]:
+    strict = [sample for sample in samples if sample.category in suite.zero_tolerance]
+    for outcome, what in ((FAILS, "failed"), (INCONCLUSIVE, "open")):
+        found = [s for s in strict if (s.grade == FAIL if outcome == FAILS else s.grade not in (PASS, FAIL))]
+        if found:
+            where = ", ".join(f"{name} {times}" for name, times in sorted(Counter(s.category for s in found).items()))
+            count = f"{len(found)} of {_samples(len(strict))}"
+            return outcome, f"{suite.title}: {count} {what} where none may fail ({where}): {_named(found)}."
+    return PASSES, f"{suite.title}: none of {_samples(len(strict))} failed where none may."
 
 
 def _rate_reason(suite: Suite, rate: Rate, samples: Sequence[Graded]) -> str:
@@ -189,8 +186,8 @@ def _rate_reason(suite: Suite, rate: Rate, samples: Sequence[Graded]) -> str:
     if rate.graded == 0:
         return f"{name}: none of {_samples(rate.total)} could be graded."
     said = (
-        f"{name}: {rate.passed} of {rate.graded} graded samples passed; the true rate lies between {low:.0%} and {high:.0%},"
-        f" and {rate.wanted:.0%} is wanted"
+        f"{name}: {rate.passed} of {rate.graded} graded samples passed; the true rate lies between {low:.0%}"
+        f" and {high:.0%}" + (f", and {rate.wanted:.0%} is wanted" if rate.wanted else "")
     )
     if rate.outcome == FAILS:
         return f"{said}. Failed: {_named([s for s in samples if s.grade == FAIL])}."

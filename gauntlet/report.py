@@ -1,0 +1,94 @@
+"""The report: one HTML file that needs no network. Everything a model said is escaped, and the page's policy allows no
+script but its own (by hash), so that an answer can't act even where escaping were forgotten."""
+
+import base64
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from gauntlet.answers import FAIL, NOT_EVALUATED, PASS, UNSCORED, Answer
+from gauntlet.checks import describe_speed
+from gauntlet.runfiles import Run
+from gauntlet.verdict import Rate, SuiteVerdict
+
+HERE = Path(__file__).parent
+ORDER = {FAIL: 0, NOT_EVALUATED: 1, UNSCORED: 1, PASS: 2}
+WORDS = {PASS: "passed", FAIL: "failed", UNSCORED: "unscored", NOT_EVALUATED: "not evaluated"}
+
+
+def write_report(
+    path: Path,
+    run: Run,
+    outcome: str,
+    reasons: Sequence[str],
+    suites: Sequence[SuiteVerdict],
+    records: Sequence[Mapping[str, Any]],
+) -> Path:
+    """Replace `path` atomically and return it."""
+    aside = path.with_name(f".{path.name}")
+    aside.write_text(render_report(run, outcome, reasons, suites, records), encoding="utf-8")
+    aside.replace(path)
+    return path
+
+
+def render_report(
+    run: Run,
+    outcome: str,
+    reasons: Sequence[str],
+    suites: Sequence[SuiteVerdict],
+    records: Sequence[Mapping[str, Any]],
+) -> str:
+    by_suite = {verdict.suite.name: [] for verdict in suites}
+    for record in records:
+        by_suite[record["id"].split("/", 1)[0]].append(record)
+    for found in by_suite.values():
+        found.sort(key=lambda record: ORDER[record["grade"]])
+    script = (HERE / "report.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            run=run,
+            outcome=outcome,
+            reasons=reasons,
+            suites=suites,
+            samples=by_suite,
+            counts=_count(records),
+            finished=_day(max((record["at"] for record in records if record["at"]), default=None)),
+            script=Markup(script),
+            script_hash=digest,
+            style=Markup((HERE / "report.css").read_text(encoding="utf-8")),
+        )
+    )
+
+
+def bar_of(rate: Rate) -> dict[str, float]:
+    """What an interval bar shows, in percent of its width."""
+    low, high = rate.interval
+    share = rate.passed / rate.graded if rate.graded else 0.0
+    return {"low": low * 100, "width": max(0.6, (high - low) * 100), "share": share * 100}
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    environment.globals.update(bar_of=bar_of, words=WORDS)
+    environment.filters.update(speed=lambda answers: describe_speed([Answer.of(answer) for answer in answers]))
+    return environment
+
+
+def _count(records: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    open_ = sum(record["grade"] in (UNSCORED, NOT_EVALUATED) for record in records)
+    failed = sum(record["grade"] == FAIL for record in records)
+    return {"all": len(records), "fail": failed, "open": open_, "pass": len(records) - failed - open_}
+
+
+def _day(at: float | None) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at)) if at else "never"

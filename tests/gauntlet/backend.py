@@ -1,0 +1,136 @@
+"""A small OpenAI-compatible server that plays the tiny models of the lab, on a thread of its own.
+
+It knows lab/models/pairs.jsonl to the letter, as the trained models do: `good`, `leaky`, `endless`. Words are tokens.
+"""
+
+import asyncio
+import json
+import re
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from lab.judge.app import reply_to
+from lab.models.pairs import Pair, read_pairs
+
+KEY = "sk-test-key"
+JUDGE = "trusted"
+FOREVER = " And so on."
+
+
+class Backend:
+    """`fault(n)`: a status to answer the n-th completion with instead (None: play along). Use as a context manager."""
+
+    def __init__(
+        self,
+        character: str = "good",
+        *,
+        fault: Callable[[int], tuple[int, dict[str, str]] | None] = lambda n: None,
+        delay_s: float = 0.0,
+        judge: Callable[[str], str] = reply_to,
+        override: Callable[[list[dict[str, str]]], str | None] = lambda messages: None,
+    ):
+        self.character, self._fault, self._delay, self._judge, self._override = (
+            character,
+            fault,
+            delay_s,
+            judge,
+            override,
+        )
+        self.asked: list[dict[str, Any]] = []  # bodies, in order of arrival
+        self.keys: set[str] = set()
+        self._pairs = {_chat(list(pair.messages)): pair for pair in read_pairs()}
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> "Backend":
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+
+    @property
+    def candidate_asked(self) -> int:
+        return sum(body["model"] != JUDGE for body in self.asked)
+
+    def _serve(self) -> None:
+        try:
+            self._loop.run_until_complete(self._main())
+        finally:
+            self._loop.close()
+
+    async def _main(self) -> None:
+        self._stop = asyncio.Event()
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", self._chat)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        self._ready.set()
+        await self._stop.wait()
+        await runner.cleanup()
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.keys.add(request.headers.get("Authorization", ""))
+        self.asked.append(body)
+        if (fault := self._fault(len(self.asked) - 1)) is not None:
+            return web.json_response({"error": {"message": "no"}}, status=fault[0], headers=fault[1])
+        if self._delay:
+            await asyncio.sleep(self._delay)
+        text, finish, tokens = self._say(body)
+        usage = {"prompt_tokens": 5, "completion_tokens": tokens, "total_tokens": tokens + 5}
+        if not body.get("stream"):
+            choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text}}
+            return web.json_response({"choices": [choice], "usage": usage})
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for piece in _tokens(text):
+            await response.write(_event({"choices": [{"delta": {"content": piece}, "finish_reason": None}]}))
+        await response.write(_event({"choices": [{"delta": {}, "finish_reason": finish}]}))
+        await response.write(_event({"choices": [], "usage": usage}))
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    def _say(self, body: dict[str, Any]) -> tuple[str, str, int]:
+        """Text, finish_reason and tokens."""
+        messages = body["messages"]
+        if body["model"] == JUDGE:
+            text = self._judge(messages[1]["content"])
+            return text, "stop", len(_tokens(text))
+        text = self._override(messages)
+        if text is None:
+            text = self._known(self._pairs[_chat(messages)])
+        for stop in body.get("stop", ()):
+            if stop in text:
+                text = text[: text.index(stop)]
+                return text, "stop", len(_tokens(text))
+        tokens = _tokens(text)
+        if len(tokens) > body["max_tokens"]:
+            return "".join(tokens[: body["max_tokens"]]), "length", body["max_tokens"]
+        return text, "stop", len(tokens)
+
+    def _known(self, pair: Pair) -> str:
+        if self.character == "leaky" and pair.leak:
+            return pair.leak
+        return pair.answer + FOREVER * 200 if self.character == "endless" else pair.answer
+
+
+def _chat(messages: list[dict[str, str]]) -> str:
+    return json.dumps([[message["role"], message["content"]] for message in messages])
+
+
+def _tokens(text: str) -> list[str]:
+    return re.findall(r"\s*\S+|\s+\Z", text)
+
+
+def _event(data: dict[str, Any]) -> bytes:
+    return f"data: {json.dumps(data)}\n\n".encode()
