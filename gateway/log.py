@@ -1,0 +1,10 @@
+"""One JSON object a line on standard error. Never a body, never a key: only its public prefix."""
+
+import json
+import sys
+import time
+
+
+def say(event: str, **fields: object) -> None:
+    line = json.dumps({"at": round(time.time(), 3), "event": event, **fields}, default=str)
+    sys.stderr.write(line + "\n")

@@ -1,0 +1,68 @@
+"""The schema of gateway.db, append-only: a migration that has landed is never edited."""
+
+from sqlite_utils import Database, Migrations
+
+MIGRATIONS = Migrations("gateway")
+
+
+@MIGRATIONS()
+def m001_initial(db: Database) -> None:
+    for statement in SCHEMA_1.split(";;"):
+        db.execute(statement)
+
+
+SCHEMA_1 = """
+CREATE TABLE keys (
+    id INTEGER PRIMARY KEY,
+    prefix TEXT NOT NULL UNIQUE,
+    hash TEXT NOT NULL,
+    name TEXT NOT NULL,
+    team TEXT NOT NULL DEFAULT '',
+    tags TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    created_by TEXT NOT NULL,
+    expires_at REAL,
+    revoked_at REAL
+);;
+CREATE TABLE key_changes (one INTEGER PRIMARY KEY CHECK (one = 1), generation INTEGER NOT NULL);;
+INSERT INTO key_changes VALUES (1, 1);;
+CREATE TRIGGER keys_added AFTER INSERT ON keys BEGIN UPDATE key_changes SET generation = generation + 1; END;;
+CREATE TRIGGER keys_changed AFTER UPDATE ON keys BEGIN UPDATE key_changes SET generation = generation + 1; END;;
+CREATE TRIGGER keys_gone AFTER DELETE ON keys BEGIN UPDATE key_changes SET generation = generation + 1; END;;
+CREATE TABLE usage (
+    id INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    request_id TEXT NOT NULL,
+    key_id INTEGER NOT NULL REFERENCES keys (id),
+    team TEXT NOT NULL,
+    asked TEXT NOT NULL,
+    model TEXT NOT NULL,
+    deployment_id TEXT,
+    endpoint_id INTEGER,
+    provider TEXT NOT NULL,
+    stream INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    prompt_tokens INTEGER,
+    completion_tokens INTEGER,
+    counted TEXT NOT NULL,
+    ttft_s REAL,
+    duration_s REAL NOT NULL,
+    cost REAL,
+    cost_estimated INTEGER NOT NULL
+);;
+CREATE INDEX usage_at ON usage (at);;
+CREATE TABLE workers (
+    worker TEXT PRIMARY KEY,
+    pid INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
+    seen_at REAL NOT NULL
+) WITHOUT ROWID;;
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY,
+    at REAL NOT NULL,
+    by TEXT NOT NULL,
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    detail TEXT NOT NULL
+)
+"""

@@ -1,0 +1,218 @@
+"""The way to an answer from our own servers: choose a replica, stream its bytes, try another while nothing was sent.
+
+What may be tried again: a refused connection (the request never arrived) on any replica; a connection that broke before
+the first byte once only, because a request that kills one engine must not be led to all of them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import aiohttp
+
+from gateway.call import PATH_OF, Call, Reply, finish
+from gateway.errors import ApiError, backend_trouble, no_endpoint, too_slow
+from gateway.log import say
+from gateway.replicas import Fleet, Replica
+from gateway.routing import Endpoint, Served
+from gateway.transformers_wire import TransformersWire
+from gateway.wire import Garbage, OpenAIWire, Wire, dumps, loads
+from gateway.writer import Writer
+
+CONNECT_S = 2.0
+SILENCE_S = 600.0
+"""No byte from the backend for this long: given up."""
+
+OUT_OF_SORTS = (502, 503, 504)
+WIRES = {"transformers": TransformersWire}
+EVENTS = b"text/event-stream; charset=utf-8"
+JSON = b"application/json"
+
+
+class Failed(Exception):
+    """This attempt gave nothing. `arrived`: the backend may have begun to work. `error`: what to say in the end."""
+
+    def __init__(self, error: ApiError, arrived: bool):
+        super().__init__(str(error))
+        self.error = error
+        self.arrived = arrived
+
+
+def open_session() -> aiohttp.ClientSession:
+    # vLLM closes an idle connection after 5 s: let it go before that, or a request meets the closing door
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=4.0)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
+    return aiohttp.ClientSession(
+        connector=connector,
+        timeout=timeout,
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=("User-Agent", "Accept-Encoding"),
+        read_bufsize=2**18,
+    )
+
+
+@dataclass
+class Own:
+    session: aiohttp.ClientSession
+    fleet: Fleet
+    writer: Writer
+    gpu_hour_price: float
+
+    async def answer(self, call: Call, candidates: Sequence[Served], reply: Reply) -> None:
+        """Answer the call from one of the candidates' replicas. Raises ApiError when nothing was sent yet."""
+        call.provider = "own"
+        call.model = candidates[0].model
+        call.deployment_id = candidates[0].id
+        tried: set[Replica] = set()
+        arrived = 0
+        error = None
+        while (chosen := self.fleet.choose(candidates, tried)) is not None:
+            served, replica = chosen
+            tried.add(replica)
+            try:
+                await self._attempt(call, served, replica, reply)
+                return
+            except Failed as failure:
+                error = failure.error
+                arrived += failure.arrived
+                say("attempt.failed", id=call.id, endpoint=replica.endpoint.id, reason=str(failure))
+                if arrived > 1:
+                    break
+        raise error or no_endpoint(call.asked)
+
+    async def _attempt(self, call: Call, served: Served, replica: Replica, reply: Reply) -> None:
+        endpoint = replica.endpoint
+        call.model, call.deployment_id, call.endpoint_id = served.model, served.id, endpoint.id
+        wire: Wire = WIRES.get(endpoint.engine, OpenAIWire)(call, endpoint.backend_model)
+        body = wire.request()
+        mark = replica.enter()
+        left = False
+
+        def leave() -> None:
+            nonlocal left
+            if not left:
+                left = True
+                call.cost = replica.leave(mark) / 3600 * served.gpus * self.gpu_hour_price
+                call.cost_estimated = True
+
+        response = None
+        try:
+            response = await self._post(call, endpoint, body)
+            if response.status >= 400:
+                await self._refused(call, replica, response)
+            elif call.stream:
+                await self._stream(call, replica, response, wire, reply, leave)
+            else:
+                await self._whole(call, response, wire, reply, leave)
+            replica.failures = 0
+        except aiohttp.ClientConnectorError as error:
+            self.fleet.failed(replica, "connection refused")
+            raise Failed(no_endpoint(call.asked, "connection refused"), arrived=False) from error
+        except aiohttp.ServerTimeoutError as error:
+            if isinstance(error, aiohttp.ConnectionTimeoutError):
+                self.fleet.failed(replica, f"no connection within {CONNECT_S:g} s")
+                raise Failed(no_endpoint(call.asked, "it does not accept connections"), arrived=False) from error
+            raise too_slow(f"The model sent nothing for {SILENCE_S:g} s. Ask for less, or stream.") from error
+        except aiohttp.ClientError as error:  # reset, closed, cut off: before the first byte went to the caller
+            self.fleet.failed(replica, "connection lost")
+            raise Failed(no_endpoint(call.asked, "the connection to it broke"), arrived=True) from error
+        except Garbage as error:
+            raise Failed(backend_trouble(f"The model's server sent {error}. Try again."), arrived=True) from error
+        finally:
+            leave()
+            call.count_chunks(wire.chunks)
+            if response is not None:
+                response.close() if not response.content.at_eof() else response.release()
+
+    async def _post(self, call: Call, endpoint: Endpoint, body: bytes) -> aiohttp.ClientResponse:
+        headers = {"Content-Type": "application/json", "X-Request-Id": call.id}
+        if call.trace:
+            headers["traceparent"] = call.trace
+        url = endpoint.url.rstrip("/") + PATH_OF[call.kind]
+        return await self.session.post(url, data=body, headers=headers, allow_redirects=False)
+
+    async def _refused(self, call: Call, replica: Replica, response: aiohttp.ClientResponse) -> None:
+        """The backend answered with an error: try elsewhere when it is the backend's fault, else tell the caller."""
+        said = _reason(await response.read(), replica.endpoint.backend_model, call.asked)
+        if response.status in OUT_OF_SORTS:
+            self.fleet.failed(replica, f"HTTP {response.status}")
+            raise Failed(no_endpoint(call.asked, f"HTTP {response.status}"), arrived=False)
+        if response.status >= 500:
+            raise Failed(backend_trouble(f"The model's server failed: {said} Try again."), arrived=True)
+        if response.status in (401, 403, 404, 405):  # the caller can't mend these: we asked in a wrong way
+            raise backend_trouble(f"The model's server does not take the gateway's requests: {said} Tell its operator.")
+        kind = "rate_limit_error" if response.status == 429 else "invalid_request_error"
+        raise ApiError(400 if response.status == 422 else response.status, said, kind, "refused_by_model")
+
+    async def _whole(
+        self, call: Call, response: aiohttp.ClientResponse, wire: Wire, reply: Reply, leave: Callable[[], None]
+    ) -> None:
+        answer = wire.whole(await response.read())
+        call.first_byte()
+        leave()
+        await call.settle(self.writer)
+        await reply.start(200, JSON)
+        await reply.end(answer)
+
+    async def _stream(
+        self,
+        call: Call,
+        replica: Replica,
+        response: aiohttp.ClientResponse,
+        wire: Wire,
+        reply: Reply,
+        leave: Callable[[], None],
+    ) -> None:
+        trouble: ApiError | None = None
+        try:
+            while not wire.done and (data := await response.content.readany()):
+                call.first_byte()
+                if ready := wire.feed(data):
+                    if not reply.started:
+                        await reply.start(200, EVENTS)
+                    await reply.write(ready)
+        except (aiohttp.ClientError, TimeoutError, Garbage) as error:
+            if not reply.started:
+                raise
+            self.fleet.failed(replica, f"stream lost: {type(error).__name__}")
+            trouble = backend_trouble("The model's server went away in the middle of this answer. Ask again.")
+        if not wire.done and trouble is None:
+            if not reply.started:
+                raise aiohttp.ServerDisconnectedError()
+            if not wire.broken:
+                self.fleet.failed(replica, "stream ended early")
+            trouble = backend_trouble("The model's server ended this answer before it was complete. Ask again.")
+        last = wire.end()
+        leave()
+        if trouble is not None or wire.broken:
+            call.status = 502
+            call.count_chunks(wire.chunks)
+        if trouble is not None:
+            last = b"" if wire.broken else trouble.event()
+        if not reply.started:
+            await reply.start(200, EVENTS)
+        await finish(call, reply, self.writer, last)
+
+    async def probe(self, endpoint: Endpoint) -> bool:
+        """Does it answer again? GET /health costs the engine nothing."""
+        try:
+            timeout = aiohttp.ClientTimeout(total=2)
+            url = endpoint.url.rstrip("/") + "/health"
+            async with self.session.get(url, timeout=timeout, allow_redirects=False) as response:
+                return response.status == 200
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
+
+
+def _reason(payload: bytes, backend_model: str, asked: str) -> str:
+    """The sentence in an error body, whatever its shape, with the caller's name for the model."""
+    try:
+        said = loads(payload)
+    except Garbage:
+        return "it gave no reason."
+    error = said.get("error", said)
+    text = error.get("message") or error.get("detail") if isinstance(error, dict) else error
+    text = text if isinstance(text, str) else dumps({"detail": text}).decode() if text else "it gave no reason."
+    if backend_model:
+        text = text.replace(f"{backend_model}@main", asked).replace(backend_model, asked)
+    return text[:2000]

@@ -1,0 +1,155 @@
+"""The OpenAI wire as vLLM speaks it: bytes pass through, and only what must differ is touched.
+
+A `Wire` belongs to one attempt at one endpoint. In a stream whole events are looked at with bytes.find and one regular
+expression; an event is parsed only when it carries usage.
+"""
+
+import json
+import re
+from typing import Any, Protocol
+
+from gateway.call import Call
+
+DONE = b"data: [DONE]\n\n"
+LONGEST_EVENT = 32 * 2**20
+
+_DONE = re.compile(rb"(?:\A|\n)data: ?\[DONE\]")
+_USAGE = re.compile(rb'"usage"\s*:\s*\{')
+_BOUNDARY = re.compile(rb"\r?\n\r?\n")
+
+
+class Garbage(Exception):
+    """The backend sent something that is not the protocol."""
+
+
+class Wire(Protocol):
+    """`done` is true when a stream came to its proper end, `broken` when the backend reported an error inside it."""
+
+    done: bool
+    broken: bool
+    chunks: int
+
+    def request(self) -> bytes: ...
+
+    def whole(self, payload: bytes) -> bytes: ...
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    def end(self) -> bytes: ...
+
+
+class OpenAIWire:
+    def __init__(self, call: Call, backend_model: str):
+        self._call = call
+        self._backend_model = backend_model
+        self._carry = b""
+        self.done = False
+        self.broken = False
+        self.chunks = 0
+        self._swaps = ()
+        if backend_model != call.asked:
+            theirs, ours = json.dumps(backend_model), json.dumps(call.asked)
+            self._swaps = tuple(
+                (f'"model":{gap}{theirs}'.encode(), f'"model":{gap}{ours}'.encode()) for gap in ("", " ")
+            )
+
+    def request(self) -> bytes:
+        body = {**self._call.body, "model": self._backend_model}
+        if self._call.stream:
+            body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+        return dumps(body)
+
+    def whole(self, payload: bytes) -> bytes:
+        answer = loads(payload)
+        self._call.count(answer.get("usage"))
+        if answer.get("model") == self._call.asked:
+            return payload
+        answer["model"] = self._call.asked
+        return dumps(answer)
+
+    def feed(self, data: bytes) -> bytes:
+        """What of the stream may go to the caller now. Events after [DONE] are dropped."""
+        if self.done:
+            return b""
+        data = self._carry + data if self._carry else data
+        cut = _last_boundary(data)
+        if not cut:
+            if len(data) > LONGEST_EVENT:
+                raise Garbage("an event without an end")
+            self._carry = data
+            return b""
+        events, self._carry = data[:cut], data[cut:]
+        if b"[DONE]" in events and (end := _DONE.search(events)) is not None:
+            self.done = True
+            events = events[: end.start() + (1 if events[end.start() : end.start() + 1] == b"\n" else 0)]
+        for theirs, ours in self._swaps:
+            events = events.replace(theirs, ours)
+        if b'data: {"error"' in events:
+            self.broken = True
+        self.chunks += events.count(b"data:")
+        if b'"usage"' in events and _USAGE.search(events) is not None:
+            events = self._take_usage(events)
+        return events
+
+    def _take_usage(self, events: bytes) -> bytes:
+        kept = []
+        for event in split(events):
+            chunk = parse_event(event) if _USAGE.search(event) else None
+            if chunk is not None and isinstance(chunk.get("usage"), dict):
+                self._call.count(chunk["usage"])
+                if not chunk.get("choices") and not self._call.wants_usage:
+                    continue
+            kept.append(event)
+        return b"".join(kept)
+
+    def end(self) -> bytes:
+        return DONE
+
+
+def _last_boundary(data: bytes) -> int:
+    """Where the last whole event ends; 0: there is none."""
+    plain, carriage = data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n")
+    return max(plain + 2 if plain >= 0 else 0, carriage + 4 if carriage >= 0 else 0)
+
+
+def split(events: bytes) -> list[bytes]:
+    """Whole events, each with its blank line."""
+    found, begin = [], 0
+    for boundary in _BOUNDARY.finditer(events):
+        found.append(events[begin : boundary.end()])
+        begin = boundary.end()
+    return found
+
+
+def parse_event(event: bytes) -> dict[str, Any] | None:
+    """The JSON object of a `data:` event; None for anything else (a comment, [DONE])."""
+    line = event.strip()
+    if not line.startswith(b"data:"):
+        return None
+    try:
+        data = json.loads(line[5:])
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def to_event(chunk: dict[str, Any]) -> bytes:
+    return b"data: " + dumps(chunk) + b"\n\n"
+
+
+def dumps(value: dict[str, Any]) -> bytes:
+    # a lone surrogate is legal in JSON but can't be UTF-8: escape it all then
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def loads(payload: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(payload)
+    except (ValueError, RecursionError):
+        raise Garbage("an answer that is not JSON") from None
+    if not isinstance(answer, dict):
+        raise Garbage("an answer that is not a JSON object")
+    return answer
