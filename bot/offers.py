@@ -73,6 +73,10 @@ class Offers:
             ledger.learn(release, facts, plan, refusal)
             return ledger.move_release(release, "offered", wake_at=None)
 
+    def facts(self, repo: str, revision: str | None) -> ModelFacts:
+        """What the Hub says now."""
+        return self._hub.facts(repo, revision)
+
     def planned(self, facts: ModelFacts, **wishes: object) -> tuple[Plan | None, str]:
         """The plan with a forecast, or None and the reason. A silent scheduler costs only the forecast."""
         try:

@@ -45,6 +45,12 @@ def deployments(db: sqlite3.Connection, *, retired: bool = False) -> list[Deploy
     return [Deployment.of(row) for row in db.execute(f"SELECT * FROM deployments {where} ORDER BY created_at")]
 
 
+def newest_of_release(db: sqlite3.Connection, row: int) -> Deployment | None:
+    query = "SELECT * FROM deployments WHERE release_id = ? ORDER BY created_at DESC LIMIT 1"
+    found = db.execute(query, (row,)).fetchone()
+    return Deployment.of(found) if found else None
+
+
 def due_deployments(db: sqlite3.Connection, now: float) -> list[Deployment]:
     query = "SELECT * FROM deployments WHERE state <> 'RETIRED' AND due_at <= ? ORDER BY created_at"
     return [Deployment.of(row) for row in db.execute(query, (now,))]

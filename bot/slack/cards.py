@@ -1,0 +1,185 @@
+"""Cards: one message per release: what it is, how it would be served, and later how it is getting on. Pure."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slack_sdk.models.blocks import Block, ButtonElement, ConfirmObject
+
+from bot import show
+from bot.sentences import duration, params, plural, size
+from bot.slack.text import actions, code, context, divider, fields, header, safe, section
+from lifecycle import deployments, releases, servers
+from lifecycle.models import ModelFacts
+from lifecycle.plans import Plan
+from lifecycle.records import Deployment, Release, Server
+
+LATER_S = 3600
+
+
+@dataclass(frozen=True)
+class Message:
+    """`text` is what notifications and screen readers get; `blocks` are dicts as the API takes them."""
+
+    text: str
+    blocks: list[dict]
+
+
+def message(text: str, blocks: Sequence[Block]) -> Message:
+    """Slack's limits are checked here, by slack_sdk's own models."""
+    return Message(text, [block.to_dict() for block in blocks])
+
+
+def release_card(
+    release: Release, deployment: Deployment | None, its_servers: Sequence[Server], now: float, asked_by: str = ""
+) -> Message:
+    """The card of a model: before the decision with buttons, after it with progress."""
+    if release.kind == "framework":
+        return _framework(release)
+    blocks = [header(release.repo)]
+    facts = release.facts
+    if facts:
+        blocks.append(_facts(facts))
+    if deployment is not None:
+        blocks += _under_way(deployment, its_servers, now)
+        text = f"{release.repo}: {deployment.state}"
+    elif release.plan is not None and release.state in (releases.OFFERED, releases.SNOOZED):
+        blocks += [divider(), section(_how(release.plan)), section(_whom(release.plan)), _decision(release)]
+        text = f"New model {release.repo}: approve it?"
+    else:
+        blocks.append(section(safe(release.refusal or release.state, 1500)))
+        text = f"{release.repo}: {release.refusal or release.state}"
+    stand = f"{release.state} · {code(release.revision[:12])} · seen {_clock(release.found_at)}"
+    return message(safe(text), [*blocks, context(stand)])
+
+
+def _facts(facts: ModelFacts) -> Block:
+    active = f" ({params(facts.params_active)} active)" if facts.params_active else ""
+    return fields(
+        [
+            ("Parameters", params(facts.params) + active),
+            ("Licence", safe(facts.license or "unknown", 80)),
+            ("Architecture", safe(facts.architecture or "unknown", 80)),
+            ("Context", f"{facts.context:,} tokens" if facts.context else "unknown"),
+            ("Weights", f"{size(facts.weights_bytes)}, {safe(facts.dtype or 'unknown dtype', 40)}"),
+            ("Gated", "yes" if facts.gated else "no"),
+            ("Remote code", "needed" if facts.needs_remote_code else "not needed"),
+        ]
+    )
+
+
+def _how(plan: Plan) -> str:
+    split = f"tensor {plan.tensor_parallel} × pipeline {plan.pipeline_parallel}"
+    engines = " → ".join(safe(rung.runtime, 40) for rung in plan.ladder)
+    lines = [
+        f"*How it would be served:* {plural(plan.nodes, 'node')} × {plan.gpus_per_node} {safe(plan.gpu_type, 40)} "
+        f"({split}), {safe(plan.dtype, 40)}, context {plan.context:,}, "
+        f"{size(plan.memory_per_gpu)} of {size(plan.gpu_memory)} per GPU",
+        f"Engines, in this order: {engines}",
+    ]
+    if plan.expected_load_s is not None:
+        lines.append(f"Loading should take {duration(plan.expected_load_s)}")
+    return "\n".join([*lines, *(f"_{safe(reason, 200)}_" for reason in plan.reasons)])
+
+
+def _whom(plan: Plan) -> str:
+    if plan.forecast is None:
+        return "*Preempts:* not known, the scheduler gave no forecast"
+    starts = plan.forecast.starts_at
+    when = f"Slurm would start it at {_clock(starts)}" if starts else "Slurm names no start time"
+    if not plan.forecast.victims:
+        return f"*Preempts:* nobody. {when}."
+    lost = [
+        f"• job {code(v.handle, 20)} {safe(v.name, 60)} of {safe(v.user, 40)}: has run {duration(v.ran_s)}, "
+        f"{v.gpu_hours:.1f} GPU-hours at stake"
+        for v in plan.forecast.victims[:15]
+    ]
+    more = len(plan.forecast.victims) - len(lost)
+    return "\n".join([f"*Preempts:* {when}.", *lost, *([f"and {more} more"] if more else [])])
+
+
+def _decision(release: Release) -> Block:
+    assert release.plan is not None
+    value = f"{release.id}:{release.plan.digest}"
+    confirm = ConfirmObject(title="Skip it?", text="Nobody will be asked again.", confirm="Skip", deny="Back")
+    return actions(
+        [
+            ButtonElement(text="Approve", action_id="approve", value=value, style="primary"),
+            ButtonElement(text="Later", action_id="later", value=value),
+            ButtonElement(text="Skip", action_id="skip", value=value, style="danger", confirm=confirm),
+        ],
+        block_id=f"decide-{release.id}-{release.plan.digest}",
+    )
+
+
+STAGES = [
+    (deployments.CACHING, "weights"),
+    (deployments.STARTING, "server"),
+    (deployments.LISTING, "gateway"),
+    (deployments.TESTING, "Gauntlet"),
+    (deployments.PREVIEW, "preview"),
+]
+
+
+def _under_way(deployment: Deployment, its_servers: Sequence[Server], now: float) -> list[Block]:
+    up = next((server for server in its_servers if server.state == servers.UP), None)
+    lines = [f"*{deployment.state}* for {duration(now - deployment.since)} · {code(deployment.id)}", _trail(deployment)]
+    if line := show.progress(deployment):
+        lines.append(safe(line, 600))
+    if up is not None:
+        lines.append(f"served by {safe(up.engine, 40)} on {safe(up.nodes or 'this host', 100)}")
+    if deployment.next_step:
+        lines.append(f"*Next:* {safe(deployment.next_step, 400)}")
+    blocks: list[Block] = [divider(), section("\n".join(lines))]
+    if buttons := _buttons(deployment):
+        blocks.append(actions(buttons, block_id=f"care-{deployment.id}-{deployment.state}"))
+    return blocks
+
+
+def _trail(deployment: Deployment) -> str:
+    """Where it is on the straight line: done, now, to come."""
+    state = deployment.broke_in if deployment.state == deployments.BROKEN else deployment.state
+    order = [name for name, _ in STAGES]
+    if state == deployments.HELD:
+        state = deployments.TESTING
+    if state in (deployments.STABLE, deployments.PREVIEW):
+        here = len(order)
+    elif state in order:
+        here = order.index(state)
+    else:
+        return "given back"
+    return " ".join(f"{'●' if i < here else '◐' if i == here else '○'} {label}" for i, (_, label) in enumerate(STAGES))
+
+
+def _buttons(deployment: Deployment) -> list[ButtonElement]:
+    def button(text: str, action: str, style: str | None = None) -> ButtonElement:
+        return ButtonElement(text=text, action_id=action, value=deployment.id, style=style)
+
+    match deployment.state:
+        case deployments.BROKEN:
+            return [button("Retry", "retry", "primary"), button("Abandon", "abandon", "danger")]
+        case deployments.HELD:
+            return [button("Pass", "pass", "primary"), button("Fail", "fail", "danger"), button("Test again", "retry")]
+        case deployments.PREVIEW:
+            return [button("Promote to stable", "promote", "primary"), button("Retire", "retire", "danger")]
+        case deployments.STABLE:
+            return [button("Back to preview", "demote"), button("Retire", "retire", "danger")]
+        case deployments.CACHING | deployments.STARTING | deployments.LISTING | deployments.TESTING:
+            return [button("Cancel", "abandon", "danger")]
+    return []
+
+
+def _framework(release: Release) -> Message:
+    title = release.notes.get("title", release.revision)
+    url = str(release.notes.get("url", ""))
+    link = f"<{url}|release notes>" if url.startswith("https://") and not set(url) & set("<>|") else safe(url)
+    text = f"*{safe(release.repo)}* {safe(title)} is released: {link}"
+    return message(safe(f"{release.repo} {release.revision} is released"), [section(text)])
+
+
+def _clock(moment: float | None) -> str:
+    """In each reader's own time zone."""
+    if moment is None:
+        return "unknown"
+    fallback = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(moment))
+    return f"<!date^{int(moment)}^{{date_short_pretty}} {{time}}|{fallback}>"

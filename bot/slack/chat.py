@@ -1,0 +1,79 @@
+"""All of Slack in one object: listens when it is connected, tells when it can be reached. Without Slack it only mails."""
+
+import logging
+
+from slack_bolt import App
+from slack_bolt.adapter.socket_mode import SocketModeHandler
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError, SlackClientError
+
+from bot.mail import Mailer
+from bot.people import Directory
+from bot.slack.gate import SlackGate
+from bot.slack.listeners import Listeners
+from bot.slack.tell import Teller
+from bot.world import Parts
+from lifecycle.errors import BadSettings, ChatUnavailable, DayzeroError
+
+log = logging.getLogger("dayzero.slack")
+
+TIMEOUT_S = 15
+
+
+class Chat:
+    """`connect()` and `tell()` are each one round of a loop; a Slack that is down costs only the telling, later."""
+
+    def __init__(self, parts: Parts):
+        slack = parts.settings.slack
+        self._parts = parts
+        self._mailer = Mailer(parts.settings, parts.ledger)
+        self._handler: SocketModeHandler | None = None
+        self._wanted = bool(slack.channel)
+        self._wait_until = 0.0
+        if not self._wanted:
+            return
+        if slack.bot_token is None or slack.app_token is None:
+            missing = "SLACK_BOT_TOKEN" if slack.bot_token is None else "SLACK_APP_TOKEN"
+            raise BadSettings(f"slack.channel is set, but {missing} is not.", "Put it into the environment.")
+        self._client = WebClient(slack.bot_token.get_secret_value(), base_url=slack.api_url, timeout=TIMEOUT_S)
+        self._gate = SlackGate(self._client, parts.ledger)
+        self._directory = Directory(self._gate, slack, parts.settings.people)
+        self._teller = Teller(parts.settings, parts.ledger, self._gate, self._directory)
+
+    def connect(self) -> None:
+        """Open the socket unless it is open; Slack being down raises ChatUnavailable."""
+        if not self._wanted or self._handler is not None:
+            return
+        slack = self._parts.settings.slack
+        try:
+            app = App(client=self._client, raise_error_for_unhandled_request=False)
+            Listeners(app, self._parts.ledger, self._parts.offers, self._directory)
+            handler = SocketModeHandler(app, slack.app_token.get_secret_value(), ping_interval=5)
+            handler.connect()
+        except (SlackApiError, SlackClientError, OSError) as error:
+            raise ChatUnavailable(f"Slack can't be reached ({type(error).__name__}).") from None
+        self._handler = handler
+        log.info("listening to Slack")
+
+    def tell(self) -> None:
+        """Bring Slack and the mailboxes up to the ledger. One being down does not hold up the other."""
+        now = self._parts.world.clock()
+        faults: list[DayzeroError] = []
+        for step in (self._mailer.step, self._tell_slack):
+            try:
+                step()
+            except DayzeroError as error:
+                faults.append(error)
+        for error in faults:
+            if error.retry_after_s:
+                self._wait_until = now + error.retry_after_s
+        if faults:
+            raise faults[0]
+
+    def _tell_slack(self) -> None:
+        if self._wanted and self._parts.world.clock() >= self._wait_until:
+            self._teller.step()
+
+    def close(self) -> None:
+        if self._handler is not None:
+            self._handler.close()

@@ -1,0 +1,158 @@
+"""Clicks and slash commands: acknowledged at once, then checked, then written into the ledger. No work is done here."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from slack_bolt import App
+
+from batch.hub import parse_reference
+from bot import show
+from bot.commands import HELP, nearest, parse
+from bot.offers import Offers
+from bot.people import Directory
+from bot.slack.cards import LATER_S
+from bot.slack.text import block_code, safe
+from lifecycle import actions, queries, releases
+from lifecycle.errors import DayzeroError, NotAllowed, NotFound
+from lifecycle.ledger import Ledger
+
+log = logging.getLogger("dayzero.slack")
+
+NOT_YOU = "Only approvers may do that."
+
+
+class Listeners:
+    """Registers itself on a Bolt app. Every answer is seen by the person who asked only."""
+
+    def __init__(self, app: App, ledger: Ledger, offers: Offers, directory: Directory):
+        self._ledger = ledger
+        self._offers = offers
+        self._directory = directory
+        for action, run in self._clicks().items():
+            # work in a lazy listener: an exception right after ack() in the same listener loses the ack (bolt 1.30)
+            app.action(action)(ack=_ack, lazy=[self._click(run)])
+        for command, run in {"/deploy": self._deploy, "/status": self._status, "/promote": self._promote}.items():
+            app.command(command)(ack=_ack, lazy=[self._command(command, run)])
+        app.event("message")(ack=_ack, lazy=[_nothing])  # what bolt does not ack blocks the next event for seconds
+        app.event("app_mention")(ack=_ack, lazy=[_nothing])
+
+    def _clicks(self) -> dict[str, Callable[[str, str], str]]:
+        ledger = self._ledger
+
+        def decide(event: str) -> Callable[[str, str], str]:
+            def run(value: str, by: str) -> str:
+                release, _, _ = value.partition(":")
+                wake = ledger.clock() + LATER_S if event == "snoozed" else None
+                return actions.decide(ledger, int(release), event, by=by, wake_at=wake)
+
+            return run
+
+        def approve(value: str, by: str) -> str:
+            release, _, digest = value.partition(":")
+            return actions.approve(ledger, int(release), digest, by=by)[1]
+
+        return {
+            "approve": approve,
+            "later": decide("snoozed"),
+            "skip": decide("skipped"),
+            "retry": lambda name, by: actions.retry(ledger, name, by=by),
+            "abandon": lambda name, by: actions.retire(ledger, name, by=by),
+            "retire": lambda name, by: actions.retire(ledger, name, by=by),
+            "promote": lambda name, by: actions.promote(ledger, name, "stable", by=by),
+            "demote": lambda name, by: actions.promote(ledger, name, "preview", by=by),
+            "pass": lambda name, by: actions.promote(ledger, name, "preview", by=by),
+            "fail": lambda name, by: actions.fail(ledger, name, by=by),
+        }
+
+    def _click(self, run: Callable[[str, str], str]) -> Callable:
+        def listener(body: dict[str, Any], respond: Callable) -> None:
+            user = body["user"]
+
+            def work() -> str:
+                self._approver(user["id"])
+                return run(body["actions"][0]["value"], _name(user))
+
+            _answer(respond, work)
+
+        return listener
+
+    def _command(self, name: str, run: Callable) -> Callable:
+        def listener(command: dict[str, Any], respond: Callable) -> None:
+            def work() -> str:
+                options = parse(name, command.get("text") or "")
+                return HELP[name] if options is None else run(options, command)
+
+            _answer(respond, work)
+
+        return listener
+
+    def _deploy(self, options: Any, command: dict[str, Any]) -> str:
+        reference = parse_reference(options.model)
+        wishes = {
+            k: v for k in ("nodes", "gpus", "context", "engine", "hours") if (v := getattr(options, k)) is not None
+        }
+        by = command.get("user_name") or command["user_id"]
+        if options.plan:
+            facts = self._offers.facts(reference.repo, reference.revision)
+            plan, refusal = self._offers.planned(facts, **wishes)
+            return block_code(show.plan(facts, plan), 2800) if plan else safe(refusal, 2500)
+        release = self._offers.ask(reference.repo, reference.revision, by=by, **wishes)
+        if not self._directory.may_approve(command["user_id"]):
+            return f"{safe(release.repo)} is planned; its card is in the channel and waits for an approver."
+        return safe(actions.approve(self._ledger, release.id, release.plan.digest, by=by)[1])
+
+    def _status(self, options: Any, command: dict[str, Any]) -> str:
+        db = self._ledger.connection
+        if options.name:
+            found, waiting = [self._named(options.name)], []
+        else:
+            found = queries.deployments(db)
+            waiting = queries.releases_in(db, releases.OFFERED, releases.SNOOZED)
+        its_servers = {d.id: queries.servers_of(db, d.id) for d in found}
+        return block_code(show.status(found, its_servers, waiting, time.time()), 2800)
+
+    def _promote(self, options: Any, command: dict[str, Any]) -> str:
+        self._approver(command["user_id"])
+        by = command.get("user_name") or command["user_id"]
+        name = self._named(options.deployment).id
+        return safe(actions.promote(self._ledger, name, options.tag, by=by, because=options.because))
+
+    def _named(self, name: str) -> Any:
+        try:
+            return queries.named(self._ledger.connection, name)
+        except NotFound as missing:
+            known = [d.id for d in queries.deployments(self._ledger.connection, retired=True)]
+            raise NotFound(str(missing), nearest(name, known) or missing.next_step) from None
+
+    def _approver(self, user_id: str) -> None:
+        if not self._directory.may_approve(user_id):
+            raise NotAllowed(NOT_YOU, "Ask one of them, or have yourself added to slack.approvers.")
+
+
+def _answer(respond: Callable, work: Callable[[], str]) -> None:
+    """Say what came of it to the person alone; never leave a click without an answer."""
+    try:
+        said = work()
+    except DayzeroError as error:
+        said = safe(error.advice, 2500)
+    except Exception:
+        log.exception("a click or a command stumbled")
+        said = "Something went wrong here; it is in the service's log. Nothing was changed."
+    try:
+        respond(text=said, response_type="ephemeral", replace_original=False)
+    except Exception as error:  # what was asked for is done; only the answer is lost
+        log.warning("Slack did not take an answer: %s", type(error).__name__)
+
+
+def _name(user: dict[str, Any]) -> str:
+    return user.get("username") or user.get("name") or user["id"]
+
+
+def _ack(ack: Callable) -> None:
+    ack()
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,105 @@
+"""Slack is told from the ledger: the cards as they are now, and one reply for each event, in order, each once."""
+
+from pathlib import Path
+
+from bot import stories
+from bot.people import Directory
+from bot.slack.cards import Message, message, release_card
+from bot.slack.gate import SlackGate
+from bot.slack.text import block_code, code, safe, section
+from lifecycle import cursors, queries, releases
+from lifecycle.ledger import Ledger
+from lifecycle.records import Deployment, Event, Release
+from lifecycle.settings import Settings
+
+CURSOR = "told_slack"
+SHOWN = (releases.FOUND, releases.OFFERED, releases.SNOOZED)
+
+
+class Teller:
+    """`step()` brings Slack up to what the ledger says. ChatUnavailable stops it; the next step goes on there."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, gate: SlackGate, directory: Directory):
+        self._channel = settings.slack.channel
+        self._research = settings.slack.research_channel
+        self._ledger = ledger
+        self._gate = gate
+        self._directory = directory
+
+    def step(self) -> int:
+        """The number of events told."""
+        db = self._ledger.connection
+        events = queries.events_after(db, cursors.get(db, CURSOR))
+        touched = {e.release_id for e in events if e.release_id}
+        owners = {d.id: d for d in queries.deployments(db, retired=True)} if events else {}
+        touched |= {owners[e.deployment_id].release_id for e in events if e.deployment_id in owners}
+        self._cards(touched)
+        for event in events:
+            self._tell(event, owners.get(event.deployment_id or ""))
+            cursors.put(self._ledger, CURSOR, event.id)
+        return len(events)
+
+    def _cards(self, touched: set[int | None]) -> None:
+        """Cards that may differ from what Slack shows: those of live releases, and those that events touched."""
+        db = self._ledger.connection
+        live = {d.release_id: d for d in queries.deployments(db)}
+        waiting = {r.id for r in queries.releases_in(db, *SHOWN)}
+        for row in sorted(r for r in touched | set(live) | waiting if r is not None):
+            release = queries.release(db, row)
+            deployment = live.get(row) or queries.newest_of_release(db, row)
+            self._gate.put(_card_key(release), self._channel, self._card(release, deployment))
+
+    def _card(self, release: Release, deployment: Deployment | None) -> Message:
+        if deployment is not None and release.state != releases.APPROVED:
+            deployment = None  # reopened: the new decision is what the card is about
+        its_servers = queries.servers_of(self._ledger.connection, deployment.id) if deployment else []
+        return release_card(release, deployment, its_servers, self._ledger.clock())
+
+    def _tell(self, event: Event, deployment: Deployment | None) -> None:
+        if event.kind in ("note.scheduler_silent", "note.scheduler_back", "note.watch_failed"):
+            self._notice(event)
+        if deployment is None or deployment.release_id is None:
+            return
+        card = f"release:{deployment.release_id}"
+        if (line := stories.line(event, deployment)) is not None:
+            blocks = [section(safe(line, 2500))]
+            if event.detail.get("tail"):
+                blocks.append(section(block_code(event.detail["tail"])))
+            self._gate.put(f"event:{event.id}", self._channel, message(safe(line), blocks), thread_of=card)
+        if event.detail.get("report"):
+            self._report(event, deployment, card)
+        if event.victim_id is not None:
+            self._owner(event, deployment)
+
+    def _report(self, event: Event, deployment: Deployment, card: str) -> None:
+        found = [(event.detail.get("picture"), "The report at a glance"), (event.detail["report"], "The whole report")]
+        files = [(Path(path), title) for path, title in found if path and Path(path).is_file()]
+        comment = (
+            f"Report of Gauntlet run {event.detail.get('run')} of {code(deployment.id)}: {event.detail.get('outcome')}"
+        )
+        self._gate.upload(f"report:{event.id}", self._channel, files, comment, thread_of=card)
+
+    def _owner(self, event: Event, deployment: Deployment) -> None:
+        """The owner by direct message; whom nobody knows, in the channel of the researchers."""
+        told = stories.owner_line(event, deployment)
+        if told is None:
+            return
+        said = message(safe(told), [section(safe(told, 2500))])
+        user = self._directory.slack_id_of_user(event.detail.get("user", ""))
+        if user is not None:
+            self._gate.put(f"event:{event.id}:owner", self._gate.direct(user), said)
+        elif self._research:
+            text = f"{safe(event.detail.get('user', ''))}: {safe(told, 2500)}"
+            self._gate.put(f"event:{event.id}:owner", self._research, message(text, [section(text)]))
+
+    def _notice(self, event: Event) -> None:
+        said = {
+            "note.scheduler_silent": f"Slurm is silent: {event.detail.get('sentence')} Nothing is lost; I go on asking.",
+            "note.scheduler_back": "Slurm answers again.",
+            "note.watch_failed": f"Watching {event.detail.get('source')}: {event.detail.get('sentence')}",
+        }[event.kind]
+        self._gate.put(f"event:{event.id}", self._channel, message(safe(said), [section(safe(said, 2500))]))
+
+
+def _card_key(release: Release) -> str:
+    return f"release:{release.id}"

@@ -1,0 +1,104 @@
+"""What is worth telling of an event, in one plain sentence, for the thread, the mail and the owner. Pure tables."""
+
+from collections.abc import Callable
+
+from bot.sentences import size
+from lifecycle.records import Deployment, Event
+
+Line = Callable[[Event, Deployment], str]
+
+
+def _server(e: Event) -> str:
+    return f"server {e.detail.get('handle', '')}".strip()
+
+
+def _engine(e: Event, d: Deployment) -> str:
+    why = e.detail.get("why") or ""
+    fallback = f" It is rung {e.detail['rung'] + 1} of the ladder: {why}" if e.detail.get("rung") else ""
+    return (
+        f"The server answers: {e.detail.get('engine')} {e.detail.get('engine_version') or ''}".strip() + f".{fallback}"
+    )
+
+
+LINES: dict[str, Line] = {
+    "deployment.approved": lambda e, d: f"{e.by} approved it. The weights are being fetched.",
+    "deployment.cached": lambda e, d: f"The weights are here: {size(e.detail.get('bytes'))}.",
+    "deployment.healthy": lambda e, d: "A first answer came back; the gateway lists it as a candidate.",
+    "deployment.listed": lambda e, d: f"The Gauntlet begins (run {d.exam}).",
+    "deployment.passed": lambda e, d: (
+        "It passed the Gauntlet and is in preview."
+        if e.detail.get("outcome")
+        else f"{e.by} passed it by hand: it is in preview. {e.detail.get('because') or ''}"
+    ),
+    "deployment.failed": lambda e, d: (
+        "It failed the Gauntlet and is taken down. "
+        + " ".join(e.detail.get("reasons") or [e.detail.get("because") or ""])
+    ),
+    "deployment.undecided": lambda e, d: (
+        "The Gauntlet could not decide; a person must. " + " ".join(e.detail.get("reasons") or [])
+    ),
+    "deployment.retested": lambda e, d: f"{e.by} sends it through the Gauntlet once more.",
+    "deployment.promoted": lambda e, d: f"{e.by} promoted it to stable. {e.detail.get('because') or ''}",
+    "deployment.demoted": lambda e, d: f"{e.by} moved it back to preview. {e.detail.get('because') or ''}",
+    "deployment.superseded": lambda e, d: "Its successor took over; it drains.",
+    "deployment.cancelled": lambda e, d: f"{e.by} ends it. {e.detail.get('because') or ''}",
+    "deployment.broke": lambda e, d: (
+        f"It broke while {e.old}: {e.detail.get('sentence')} {e.detail.get('next_step') or ''}"
+    ),
+    "deployment.retried": lambda e, d: f"{e.by} tries again.",
+    "deployment.drained": lambda e, d: "Everything is given back.",
+    "server.running": lambda e, d: f"Slurm gave it {e.detail.get('nodes')}; the engine loads.",
+    "server.ready": _engine,
+    "server.requeued": lambda e, d: (
+        f"Slurm put {_server(e)} back into the queue; it is out of the gateway until it is up."
+    ),
+    "server.sick": lambda e, d: "The server does not answer; it is out of the gateway until it does.",
+    "server.recovered": lambda e, d: "The server answers again.",
+    "server.lost": lambda e, d: f"A server was lost: {e.detail.get('sentence')} {e.detail.get('next_step') or ''}",
+    "server.gone": lambda e, d: (
+        f"Its nodes {e.detail.get('nodes') or ''} are given back after {e.detail.get('gpu_hours') or 0:.2f} GPU-hours."
+    ),
+    "victim.expected": lambda e, d: (
+        f"Job {e.detail['handle']} ({e.detail['name']}) of {e.detail['user']} would be preempted."
+    ),
+    "victim.requeued": lambda e, d: f"Job {e.detail['handle']} of {e.detail['user']} was preempted and waits again.",
+    "victim.cancelled": lambda e, d: (
+        f"Job {e.detail['handle']} of {e.detail['user']} was preempted and must be resubmitted."
+    ),
+    "victim.suspended": lambda e, d: f"Job {e.detail['handle']} of {e.detail['user']} is suspended.",
+    "victim.resumed": lambda e, d: f"Job {e.detail['handle']} of {e.detail['user']} runs again.",
+    "note.cache_again": lambda e, d: f"The download is tried again: {e.detail.get('sentence')}",
+    "note.exam_again": lambda e, d: "Some shards of the Gauntlet did not finish; they are tried again.",
+    "note.stumbled": lambda e, d: f"Not so easy: {e.detail.get('sentence')} It is tried again by itself.",
+}
+"""Event kind → its sentence in the thread. What is not here is in the history only."""
+
+MAILED = frozenset({"deployment.passed", "deployment.failed", "deployment.undecided", "deployment.broke"})
+"""Kinds that the alert addresses get, besides new releases."""
+
+SAVE_YOUR_WORK = (
+    "Run your work under srun, save on SIGTERM, then call `scontrol requeue $SLURM_JOB_ID`: nothing is lost."
+)
+
+
+def line(event: Event, deployment: Deployment) -> str | None:
+    """The sentence for the thread; None: not worth telling."""
+    tell = LINES.get(event.kind)
+    return " ".join(tell(event, deployment).split()) if tell else None
+
+
+OWNER: dict[str, str] = {
+    "victim.expected": "Heads-up: your job {handle} ({name}) is likely to be preempted by {model}. "
+    "It has {gpu_hours:.1f} GPU-hours at stake. " + SAVE_YOUR_WORK,
+    "victim.requeued": "Your job {handle} ({name}) was preempted by {model}. Slurm keeps it queued and starts it again.",
+    "victim.cancelled": "Your job {handle} ({name}) was preempted by {model} and cancelled: please submit it again.",
+    "victim.suspended": "Your job {handle} ({name}) is suspended while {model} needs its nodes.",
+    "victim.resumed": "Your job {handle} ({name}) runs again.",
+    "victim.spared": "Your job {handle} ({name}) was not needed after all; it goes on.",
+}
+
+
+def owner_line(event: Event, deployment: Deployment) -> str | None:
+    """What the owner of a preempted job is told; None: nothing."""
+    form = OWNER.get(event.kind)
+    return form.format_map({"model": deployment.model, "gpu_hours": 0.0, **event.detail}) if form else None
