@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import huggingface_hub
 import pytest
-from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
     BadRequestError,
     GatedRepoError,
@@ -175,6 +175,35 @@ def test_files_metadata_and_tree(hub: Hub, api: HfApi) -> None:
     assert {row.path for row in api.list_repo_tree("acme/toy", revision=info.sha)} == {
         "README.md", "config.json", "extra", "model.safetensors", "tokenizer_config.json",
     }  # fmt: skip
+
+
+def test_etags_are_what_the_cache_is_named_by(hub: Hub) -> None:
+    """A large file's ETag is its sha256, a small one's its git id, as the client's blob store expects."""
+    sha = hub.publish(MODEL, "acme/toy").head.sha
+    weights, config = MODEL["model.safetensors"], MODEL["config.json"].encode()
+    for path, etag, size in (
+        ("model.safetensors", hashlib.sha256(weights).hexdigest(), len(weights)),
+        ("config.json", hashlib.sha1(b"blob %d\0" % len(config) + config).hexdigest(), len(config)),
+    ):
+        facts = get_hf_file_metadata(f"{hub.url}/acme/toy/resolve/main/{path}", token=False, endpoint=hub.url)
+        assert (facts.etag, facts.size, facts.commit_hash) == (etag, size, sha)
+
+
+def test_the_birthday_stays(hub: Hub, api: HfApi, tmp_path: Path) -> None:
+    """Neither a push nor a folder with a .hub.json of its own makes an old repository look new."""
+    hub.publish(MODEL, "acme/toy", created_at="2025-01-01T00:00:00Z", last_modified="2025-01-01T00:00:00Z")
+    hub.push("acme/toy", {"a": "b"})
+    info = api.model_info("acme/toy")
+    assert info.created_at.year == 2025
+    assert info.last_modified.year > 2025
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "config.json").write_text("{}")
+    (source / ".hub.json").write_text('{"license": "mit"}')
+    hub.publish(source, "acme/toy")
+    info = api.model_info("acme/toy")
+    assert info.created_at.year == 2025
+    assert "license:mit" in info.tags
 
 
 @pytest.mark.parametrize("cdn", [False, True])
