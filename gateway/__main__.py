@@ -1,6 +1,7 @@
 """`python -m gateway --config dayzero.toml`: start and stop, nothing else."""
 
 import argparse
+import signal
 import socket
 import sys
 
@@ -41,6 +42,8 @@ def serve(settings: Settings) -> int:
         backlog=4096,
     )
     server = uvicorn.Server(config)
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again after a clean end: that end is a 0
+        signal.signal(number, lambda *_: None)
     server.run(sockets=[listening])
     return 0 if server.started else 3
 

@@ -17,7 +17,7 @@ PROBE_MOST_S = 2.0
 
 
 class Replica:
-    """One endpoint. Its clock runs at 1/inflight: how far it goes during a request is that one's share of the server."""
+    """One endpoint. Its clock runs at 1/inflight: how far it goes during a request is that one's share of it."""
 
     __slots__ = ("_clock", "_then", "endpoint", "failures", "healthy", "inflight", "reason")
 

@@ -176,13 +176,14 @@ def test_a_caller_who_hangs_up_stops_the_backend(world: World, stream: bool) -> 
     model = world.model(backend)
     body = {"model": model, "messages": ASK, "stream": stream}
     headers = {"authorization": f"Bearer {new_key(world.settings, 'stable')}"}
+    url = f"{world.gateway.url}/v1/chat/completions"
     with httpx.Client() as client:
         if stream:
-            with client.stream("POST", f"{world.gateway.url}/v1/chat/completions", json=body, headers=headers) as answer:
+            with client.stream("POST", url, json=body, headers=headers) as answer:
                 next(answer.iter_bytes())
         else:
             with pytest.raises(httpx.ReadTimeout):
-                client.post(f"{world.gateway.url}/v1/chat/completions", json=body, headers=headers, timeout=0.5)
+                client.post(url, json=body, headers=headers, timeout=0.5)
     until(lambda: backend.left == 1, 5, "the backend to notice")
     row = until(lambda: world.rows(model), 5, "the row")[0]
     assert row["status"] == 499

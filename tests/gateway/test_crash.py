@@ -47,7 +47,7 @@ def test_kill_9_right_after_an_answer_loses_no_row(place) -> None:
 
 
 def test_two_gateways_over_one_ledger(place) -> None:
-    """Both answer, both report the generation, both take over the next one; after a kill -9 the other one counts alone."""
+    """Both answer, report the generation, take over the next one; after a kill -9 the other one counts alone."""
     folder, settings, ledger, _ = place
     registry = Registry(settings)
     assert not registry.serves(1)
@@ -77,7 +77,7 @@ def test_two_gateways_over_one_ledger(place) -> None:
     until(lambda: not registry.serves(1), 5, "nobody to be left")
 
 
-def test_it_starts_in_two_seconds_without_a_ledger(tmp_path: Path) -> None:
+def test_it_starts_without_a_ledger(tmp_path: Path) -> None:
     """No ledger yet: it lives, is not ready and says why; ready as soon as the ledger is there."""
     settings = configure(tmp_path)
     ready = Gateway.ready

@@ -35,7 +35,7 @@ def names(world: World) -> set[str]:
 
 
 def test_a_provider_is_called_with_its_own_key_and_priced(world: World) -> None:
-    """Streaming and not: the answer under our name, the provider's key sent, not the caller's, the cost from the file."""
+    """The answer under our name, the provider's key sent and not the caller's, the cost from the file."""
     backend = world.backend("judge")
     write(world, ENTRY.format(name="judge-1", base=backend.url))
     until(lambda: "judge-1" in names(world), 5, "the provider's model to be listed")

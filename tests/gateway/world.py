@@ -47,7 +47,8 @@ class Ledger:
 
     def serve(self, deployment: str, url: str, backend_model: str, engine: str = "vllm") -> int:
         """A server comes up; its endpoint's id."""
-        n = self._connection.execute("SELECT count(*) FROM servers WHERE deployment_id = ?", (deployment,)).fetchone()[0]
+        count = "SELECT count(*) FROM servers WHERE deployment_id = ?"
+        n = self._connection.execute(count, (deployment,)).fetchone()[0]
         now = time.time()
         id = self._connection.execute(
             "INSERT INTO servers (deployment_id, n, state, since, created_at, url, backend_model, engine)"
@@ -120,7 +121,7 @@ class Gateway:
 
 def configure(folder: Path, providers: bool = False) -> Settings:
     """A settings file and its folders."""
-    text = f'[site]\nname = "our <lab>"\nstate = "state"\nshared = "shared"\n[gateway]\nport = 0\n'
+    text = '[site]\nname = "our <lab>"\nstate = "state"\nshared = "shared"\n[gateway]\nport = 0\n'
     if providers:
         text += 'providers_file = "providers.toml"\n'
     (folder / "dayzero.toml").write_text(text)
