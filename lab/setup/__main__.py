@@ -1,0 +1,78 @@
+"""Everything a fresh clone needs, in one command: `python3 -m lab.setup`. Standard library only.
+
+    python3 -m lab.setup                 all steps; a second run finds everything there and takes no time
+    python3 -m lab.setup --no-engine     without the real vLLM (2 GB) and the tiny models that it serves
+    python3 -m lab.setup --only models   one step
+
+Environment: DAYZERO_SETUP_SKIP_SYSTEM=1 leaves the system's packages alone. DAYZERO_TORCH_INDEX names the package index
+that torch comes from, PIP_FIND_LINKS or UV_FIND_LINKS a folder of wheels, PIP_INDEX_URL the index of everything else.
+"""
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - an older Python must get a sentence, so nothing newer stands above this
+    sys.exit(
+        "dayzero needs Python 3.11 or newer, and this is Python %d.%d (%s).\n"  # noqa: UP031
+        "Run the setup with another interpreter, for example: python3.11 -m lab.setup"
+        % (sys.version_info[0], sys.version_info[1], sys.executable)
+    )
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lab.models.shelf import MODELS, NotTrained, ensure
+from lab.setup.engine import install_engine
+from lab.setup.packages import StepFailed, install_service
+from lab.setup.stamp import only_one
+from lab.setup.system import install_system
+
+ROOT = Path(__file__).resolve().parents[2]
+STEPS = ("service", "engine", "system", "models")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python3 -m lab.setup", description=__doc__.splitlines()[0])
+    parser.add_argument("--no-engine", action="store_true", help="leave out vLLM, and the models that need it")
+    parser.add_argument("--no-system", action="store_true", help="leave the system's packages alone")
+    parser.add_argument("--only", choices=STEPS, action="append", help="run only this step (may be given again)")
+    options = parser.parse_args()
+    wanted = set(options.only or STEPS)
+    if options.no_engine:
+        wanted -= {"engine", "models"}
+    if options.no_system or os.environ.get("DAYZERO_SETUP_SKIP_SYSTEM") == "1":
+        wanted -= {"system"}
+    try:
+        with only_one(ROOT / ".lab" / "setup.lock"):
+            for name in STEPS:
+                if name in wanted:
+                    _timed(name, _STEP[name])
+    except (StepFailed, NotTrained) as failure:
+        print(f"\n{failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _timed(name: str, step: Callable[[Path], str]) -> None:
+    started = time.monotonic()
+    outcome = step(ROOT)
+    print(f"{name:8} {time.monotonic() - started:6.1f} s  {outcome}", flush=True)
+
+
+def _models(root: Path) -> str:
+    shelf = root / ".lab" / "models"
+    trained = [name for name in MODELS if ensure(name, root / ".venv-engine" / "bin" / "python", shelf).trained]
+    return f"trained {', '.join(trained)}" if trained else "already there"
+
+
+_STEP: dict[str, Callable[[Path], str]] = {
+    "service": install_service,
+    "engine": install_engine,
+    "system": install_system,
+    "models": _models,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
