@@ -1,6 +1,6 @@
 """The caching job: `python -m batch.payloads.cache_weights --run-folder RUN`. Any number of times, in any state.
 
-Reads RUN/plan.json, asks the Hub for the files of that commit, fetches them beside their final place, checks the hashes,
+Reads RUN/plan.json, asks the Hub for that commit's files, fetches them beside their final place, checks the hashes,
 writes manifest.json, and publishes the whole folder by one rename. RUN/cache/ tells the service how far it is
 (progress.json) and what went wrong (failure.json). The only secret is HF_TOKEN in the environment.
 
