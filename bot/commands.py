@@ -59,7 +59,8 @@ def _parser(name: str) -> _Parser:
 
 
 HELP = {
-    "/deploy": "`/deploy org/model[@revision] [--nodes N] [--gpus N] [--context TOKENS] [--engine NAME] [--for 12h] [--plan]`: "
+    "/deploy": "`/deploy org/model[@revision] [--nodes N] [--gpus N] [--context TOKENS] [--engine NAME] [--for 12h]"
+    " [--plan]`: "
     "plan a model and, if you may, approve it. `--plan` only shows the plan.",
     "/status": "`/status [model or deployment]`: what is served, what is coming, what waits for a person.",
     "/promote": "`/promote deployment [preview|stable] [--because …]`: move a deployment to a tag.",

@@ -90,7 +90,7 @@ def line(event: Event, deployment: Deployment) -> str | None:
 OWNER: dict[str, str] = {
     "victim.expected": "Heads-up: your job {handle} ({name}) is likely to be preempted by {model}. "
     "It has {gpu_hours:.1f} GPU-hours at stake. " + SAVE_YOUR_WORK,
-    "victim.requeued": "Your job {handle} ({name}) was preempted by {model}. Slurm keeps it queued and starts it again.",
+    "victim.requeued": "Your job {handle} ({name}) was preempted by {model}. Slurm starts it again by itself.",
     "victim.cancelled": "Your job {handle} ({name}) was preempted by {model} and cancelled: please submit it again.",
     "victim.suspended": "Your job {handle} ({name}) is suspended while {model} needs its nodes.",
     "victim.resumed": "Your job {handle} ({name}) runs again.",

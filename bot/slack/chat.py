@@ -1,4 +1,4 @@
-"""All of Slack in one object: listens when it is connected, tells when it can be reached. Without Slack it only mails."""
+"""All of Slack in one object: listens when connected, tells when Slack can be reached. Without Slack it only mails."""
 
 import logging
 

@@ -94,7 +94,7 @@ class Teller:
 
     def _notice(self, event: Event) -> None:
         said = {
-            "note.scheduler_silent": f"Slurm is silent: {event.detail.get('sentence')} Nothing is lost; I go on asking.",
+            "note.scheduler_silent": f"Slurm is silent: {event.detail.get('sentence')} Nothing is lost.",
             "note.scheduler_back": "Slurm answers again.",
             "note.watch_failed": f"Watching {event.detail.get('source')}: {event.detail.get('sentence')}",
         }[event.kind]

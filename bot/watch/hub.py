@@ -8,7 +8,7 @@ import httpx
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
-from batch.hub import retry_after
+from batch.hub_answers import retry_after
 from bot.watch.difference import Difference, compare, first_look
 from lifecycle import queries, releases, watching
 from lifecycle.errors import HubUnavailable, UnknownModel
