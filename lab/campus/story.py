@@ -65,7 +65,7 @@ class Ledger:
     def wait(
         self, model: str, states: tuple[str, ...], timeout_s: float, watch: Callable[[], None] = lambda: None
     ) -> sqlite3.Row:
-        """Until the newest deployment of `model` is in one of `states`. StoryFailed when it breaks or takes too long."""
+        """Until the newest deployment of `model` is in one of `states`; StoryFailed when it breaks or it takes long."""
         deadline = time.monotonic() + timeout_s
         while True:
             row = self.deployment(model)
@@ -91,11 +91,12 @@ STAGES = [
 ]
 
 
+VERDICTS = ("passed", "failed", "undecided")
+
+
 def timeline(moments: dict[str, float]) -> list[tuple[str, float]]:
     """(stage, seconds) of what has happened so far."""
-    verdicts = [
-        moments[kind] for kind in ("deployment.passed", "deployment.failed", "deployment.undecided") if kind in moments
-    ]
+    verdicts = [moments[f"deployment.{word}"] for word in VERDICTS if f"deployment.{word}" in moments]
     known = {**moments, **({"verdict": min(verdicts)} if verdicts else {})}
     rows = [(name, known[end] - known[begin]) for name, begin, end in STAGES if begin in known and end in known]
     if "published" in known and "deployment.passed" in known:
