@@ -110,7 +110,9 @@ async def running(space: Workspace) -> AsyncIterator[Team]:
     space.port = listener.getsockname()[1]
     store = Store(space.folder)
     team = space.team = Team(space.seed, store, space.url)
-    team.sockets = Sockets(space.seed.ack_within, space.seed.retry_delays)
+    team.sockets = Sockets(
+        space.seed.ack_within, space.seed.retry_delays, changed=lambda count: team.feed.tell("sockets", count=count)
+    )
     runner = web.AppRunner(make_app(team), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     await web.SockSite(runner, listener).start()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 import uuid
+from collections.abc import Callable
 
 from aiohttp import WSMsgType, web
 
@@ -23,9 +24,10 @@ class NotAcknowledged(Exception):
 class Sockets:
     """The open Socket Mode connections. Each envelope goes to one of them, in turn."""
 
-    def __init__(self, ack_within: float, retry_delays: tuple[float, ...]):
+    def __init__(self, ack_within: float, retry_delays: tuple[float, ...], changed: Callable[[int], None]):
         self.ack_within = ack_within
         self.retry_delays = retry_delays
+        self.changed = changed
         self.open: list[web.WebSocketResponse] = []
         self.turn = 0
         self.tickets: dict[str, float] = {}
@@ -45,6 +47,7 @@ class Sockets:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self.open.append(socket)
+        self.changed(len(self.open))
         hello = {"type": "hello", "num_connections": len(self.open), "connection_info": {"app_id": APP_ID}}
         hello["debug_info"] = {"host": "lab", "approximate_connection_time": 3600}
         try:
@@ -69,6 +72,7 @@ class Sockets:
     def leave(self, socket: web.WebSocketResponse) -> None:
         if socket in self.open:
             self.open.remove(socket)
+            self.changed(len(self.open))
         for owner, answer in list(self.waiting.values()):
             if owner is socket and not answer.done():
                 answer.set_exception(NotAcknowledged("operation_timeout"))
@@ -78,7 +82,8 @@ class Sockets:
 
         Raises NotAcknowledged after `ack_within` seconds, or at once when no socket is open.
         """
-        self.open = [socket for socket in self.open if not socket.closed]
+        for gone in [socket for socket in self.open if socket.closed]:
+            self.leave(gone)
         if not self.open:
             raise NotAcknowledged("dispatch_failed")
         self.turn += 1
