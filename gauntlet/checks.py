@@ -209,7 +209,8 @@ def describe_speed(answers: Sequence[Answer]) -> str:
     tokens = sum(answer.completion_tokens for answer in answers)
     wall = max((answer.total_s for answer in answers), default=0)
     first = f"first token after {firsts[len(firsts) // 2] * 1000:.0f} ms" if firsts else "no token"
-    return first + (f", {tokens / wall:.1f} tokens/s together" if wall else "")
+    each = " together" if len(answers) > 1 else ""
+    return first + (f", {tokens / wall:.1f} tokens/s{each}" if wall else "")
 
 
 def _plain(text: str) -> str:

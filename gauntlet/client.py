@@ -45,7 +45,7 @@ class Client:
 
     async def __aenter__(self) -> "Client":
         self._session = aiohttp.ClientSession(
-            headers=self._headers, timeout=self._timeout, connector=aiohttp.TCPConnector(limit=0)
+            headers=self._headers, timeout=self._timeout, connector=aiohttp.TCPConnector(limit=0), read_bufsize=2**20
         )
         return self
 
@@ -77,8 +77,10 @@ class Client:
                 return await (_streamed(response, started) if stream else _plain(response, started))
         except TimeoutError:
             raise EndpointUnavailable(f"{self.root} gave no answer in {self._timeout.total:g} s.") from None
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise EndpointUnavailable(f"{self.root} can't be reached: {_words(error)}.") from None
+        except ValueError as error:
+            raise EndpointUnavailable(f"{self.root} sent something unreadable: {error}.") from None
 
 
 async def _plain(response: aiohttp.ClientResponse, started: float) -> Answer:

@@ -1,6 +1,7 @@
 """Wilson's interval of a rate: right for small samples and for rates near 0 and 1, where the usual one is not."""
 
 import math
+from functools import cache
 from statistics import NormalDist
 
 MOST = 5000  # samples_needed gives up here
@@ -10,7 +11,7 @@ def wilson(passed: int, total: int, confidence: float = 0.95) -> tuple[float, fl
     """(low, high) of the true rate when `passed` of `total` passed; (0, 1) when nothing is known."""
     if total == 0:
         return 0.0, 1.0
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    z = _z(confidence)
     rate = passed / total
     spread = 1 + z * z / total
     middle = (rate + z * z / (2 * total)) / spread
@@ -19,6 +20,11 @@ def wilson(passed: int, total: int, confidence: float = 0.95) -> tuple[float, fl
     low = 0.0 if passed == 0 else max(0.0, middle - half)
     high = 1.0 if passed == total else min(1.0, middle + half)
     return low, high
+
+
+@cache
+def _z(confidence: float) -> float:
+    return NormalDist().inv_cdf(0.5 + confidence / 2)
 
 
 def samples_needed(passed: int, total: int, wanted: float, confidence: float = 0.95) -> int | None:

@@ -66,7 +66,7 @@ def picture_of(run: Run, outcome: str, reasons: Sequence[str], suites: Sequence[
     name = str(run.subject.get("model") or run.model)
     tone, soft = TONES[outcome]
     lines = textwrap.wrap(reasons[0], 104, max_lines=3, placeholder=" …") if reasons else []
-    height = TOP + ROW * len(suites) + LINE * len(lines) + 52
+    height = TOP + ROW * len(suites) + LINE * len(lines) + 56
     pill = 60 + 15 * len(outcome)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" style="display:block" '
@@ -80,12 +80,18 @@ def picture_of(run: Run, outcome: str, reasons: Sequence[str], suites: Sequence[
     for index, verdict in enumerate(suites):
         parts.append(_row(verdict, TOP + ROW * index))
     for index, line in enumerate(lines):
-        parts.append(_text(56, TOP + ROW * len(suites) + 20 + LINE * index, line, 21, "#3c4350"))
+        parts.append(_text(56, TOP + ROW * len(suites) + 30 + LINE * index, line, 21, "#3c4350"))
     return "".join([*parts, "</svg>"]), height
 
 
 def _row(verdict: SuiteVerdict, y: float) -> str:
     tone, _ = TONES[verdict.outcome]
+    if not verdict.suite.pass_rate:
+        said = [reason.partition(": ")[2] for reason in verdict.reasons[:2]]
+        return _text(56, y + 30, verdict.suite.title, 26, "#1d2129", 600) + "".join(
+            _text(330, y + 28 + 30 * i, textwrap.shorten(line, 84, placeholder="…"), 20, "#3c4350")
+            for i, line in enumerate(said)
+        )
     rate, left, width = verdict.rate, 330, 560
     low, high = rate.interval
     said = f"{rate.passed} of {rate.graded}" + (f", {rate.open} open" if rate.open else "")

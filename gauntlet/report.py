@@ -11,8 +11,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from gauntlet.answers import FAIL, NOT_EVALUATED, PASS, UNSCORED, Answer
-from gauntlet.checks import describe_speed
+from gauntlet.answers import FAIL, NOT_EVALUATED, PASS, UNSCORED
 from gauntlet.runfiles import Run
 from gauntlet.verdict import Rate, SuiteVerdict
 
@@ -80,7 +79,6 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     environment.globals.update(bar_of=bar_of, words=WORDS)
-    environment.filters.update(speed=lambda answers: describe_speed([Answer.of(answer) for answer in answers]))
     return environment
 
 

@@ -86,12 +86,13 @@ class BadSuite(Permanent):
 
 
 def read_suites(folder: Path | None = None) -> tuple[Suite, ...]:
-    """All suites of a folder (None: those that ship), by name. Raises BadSuite."""
+    """All suites of a folder (None: those that ship), by importance and name. Raises BadSuite."""
     folder = folder or SHIPPED
     homes = sorted(path.parent for path in folder.glob("*/suite.toml"))
     if not homes:
         raise BadSuite(f"{folder} holds no suite.", "A suite is a folder with suite.toml and cases.jsonl in it.")
-    return tuple(read_suite(home) for home in homes)
+    suites = [read_suite(home) for home in homes]
+    return tuple(sorted(suites, key=lambda suite: (IMPORTANCES.index(suite.importance), suite.name)))
 
 
 def read_suite(home: Path) -> Suite:

@@ -29,6 +29,9 @@ async def try_sample(sample: Sample, client: Client, model: str, judge: Judge | 
     except DayzeroError as fault:
         who = f"The judge {judge.model} could not be asked" if answers and judge else "The model could not be asked"
         verdict = Mark(NOT_EVALUATED, f"{who}: {fault}")
+    except Exception as error:
+        # one poisoned sample must not stop the shard
+        verdict = Mark(UNSCORED, f"It could not be graded ({type(error).__name__}: {error}); please report this.")
     return {
         "id": sample.id,
         "category": case.category,
@@ -54,7 +57,12 @@ def together(marks: Sequence[Mark]) -> Mark:
 async def _ask(case: Case, client: Client, model: str, outage: Outage) -> list[Answer]:
     if "speed" in case.checks:
         burst = [outage.ride_out(lambda: client.ask(model, case, stream=True)) for _ in range(case.parallel)]
-        return list(await asyncio.gather(*burst))
+        # all are waited for, so that a failed one leaves no request behind
+        ended = await asyncio.gather(*burst, return_exceptions=True)
+        for one in ended:
+            if isinstance(one, BaseException):
+                raise one
+        return ended
     answers = [await outage.ride_out(lambda: client.ask(model, case))]
     if "streamed" in case.checks:
         answers.append(await outage.ride_out(lambda: client.ask(model, case, stream=True)))

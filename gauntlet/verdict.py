@@ -147,6 +147,8 @@ def judge_suite(suite: Suite, samples: Iterable[Graded]) -> SuiteVerdict:
     reasons = [reason for what, reason in reversed(found) if what == outcome]
     if outcome == PASSES:
         reasons = reasons[-1:]  # the whole suite's rate says it all
+        if not suite.pass_rate:  # nothing was asked of it: it was measured
+            reasons = [f"{suite.title}, {s.id.partition('/')[2]}: {s.reason}" for s in samples]
     faults = Counter(sample.reason for sample in samples if sample.grade == NOT_EVALUATED and sample.reason)
     if outcome == INCONCLUSIVE and faults:
         fault, times = faults.most_common(1)[0]

@@ -1,0 +1,55 @@
+"""A prepared run against a scripted backend, and the runner as a process of its own."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gauntlet.runs import prepare
+from tests.gauntlet.backend import JUDGE, KEY, Backend
+
+ROOT = Path(__file__).parents[2]
+LAB_SUITES = ROOT / "lab" / "suites"
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    path = tmp_path / "key"
+    path.touch(0o600)
+    path.write_text(KEY + "\n")
+    return path
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, key_file: Path) -> Callable[..., Path]:
+    """prepared(backend, **changes) → the folder of a run of the lab's suites, one shard unless told otherwise."""
+
+    def make(backend: Backend | str, **changes: object) -> Path:
+        folder = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
+        asked = {
+            "suites": LAB_SUITES,
+            "shards": 1,
+            "base_url": backend if isinstance(backend, str) else backend.url,
+            "model": "candidate",
+            "key_file": key_file,
+            "judge": JUDGE,
+            "concurrency": 4,
+            "subject": {"model": "lab/tiny", "revision": "0123abcd"},
+            "patience_s": 5.0,
+        }
+        prepare(folder, **{**asked, **changes})
+        return folder
+
+    return make
+
+
+def start_runner(folder: Path, shard: int = 0) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "gauntlet.runner", "--folder", folder, "--shard", str(shard)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
