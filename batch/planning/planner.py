@@ -5,7 +5,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from batch.planning.anatomy import Anatomy, anatomy
-from batch.planning.layouts import Demand, Layout, fits, layouts, memory_per_gpu, piped_layouts, weights_share, why_not
+from batch.planning.layouts import (
+    USABLE,
+    Demand,
+    Layout,
+    fits,
+    layouts,
+    memory_per_gpu,
+    piped_layouts,
+    weights_share,
+    why_not,
+)
 from batch.planning.sentences import bytes_text, count
 from lifecycle.errors import Refused
 from lifecycle.models import ModelFacts
@@ -216,7 +226,7 @@ def _refusal(
     needs = memory_per_gpu(model, layout, demand, gpu.overhead)
     return Refused(
         f"{facts.repo} doesn't fit: even on {_spread(layout, name)} with {least} tokens of context each GPU would need "
-        f"{bytes_text(needs)} and has {bytes_text(gpu.memory)}.",
+        f"{bytes_text(needs)} and has {bytes_text(gpu.memory * USABLE)} to give.",
         f"Allow more than {count(settings.cluster.guards.max_nodes, 'node')}, larger GPUs, or a quantized copy.",
     )
 

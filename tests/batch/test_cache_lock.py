@@ -50,14 +50,16 @@ def test_one_of_many(tmp_path: Path) -> None:
 def test_dead_on_this_machine(tmp_path: Path) -> None:
     """An owner whose process is gone from this machine is passed at once, heartbeat or not."""
     leave(tmp_path, age=0, pid=2**22 + 1)
-    assert (mine := lock(tmp_path)).take() is None
+    mine = lock(tmp_path)
+    assert mine.take() is None
     mine.release()
 
 
 def test_pid_used_again(tmp_path: Path) -> None:
     """The same pid with another start time is another process."""
     leave(tmp_path, age=0, started="1")
-    assert (mine := lock(tmp_path)).take() is None
+    mine = lock(tmp_path)
+    assert mine.take() is None
     mine.release()
 
 
@@ -76,7 +78,8 @@ def test_garbage(tmp_path: Path) -> None:
     file = tmp_path / "model.lock"
     file.write_text("{")
     os.utime(file, (time.time() - 1000,) * 2)
-    assert (mine := lock(tmp_path)).take() is None
+    mine = lock(tmp_path)
+    assert mine.take() is None
     mine.release()
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import itertools
 import json
 import os
 import resource
@@ -118,7 +119,7 @@ def test_progress_moves(tmp_path: Path, shared: Path) -> None:
     moving = [p for p in seen.values() if 0 < p["done"] < p["total"]]
     assert len(moving) >= 4
     times = [p["at"] for p in moving]
-    assert max(b - a for a, b in zip(times, times[1:], strict=False)) < 0.9
+    assert max(b - a for a, b in itertools.pairwise(times)) < 0.9
     assert [p["done"] for p in moving] == sorted(p["done"] for p in moving)
     assert any(0.3 * MIB < p["rate"] < 3 * MIB for p in moving)
 
@@ -278,7 +279,7 @@ def test_taking_over(tmp_path: Path, shared: Path) -> None:
 
 
 def test_sharded_by_index(hub: Hub, shared: Path) -> None:
-    """What the index names is fetched, in folders too; copies in other formats, pickles and code stay where they are."""
+    """What the index names is fetched, in folders too; copies in other formats, pickles and code are left there."""
     files = toy()
     del files["model.safetensors"]
     shards = {f"model-0000{n}-of-00002.safetensors": noise(50_000, n) for n in (1, 2)}
