@@ -35,6 +35,10 @@ class Parts:
     def ledger(self) -> Ledger:
         return self.world.ledger
 
+    def close(self) -> None:
+        self.github_watch.close()
+        self.ledger.close()
+
     def watch(self) -> int:
         """Look at every source that is due, and offer what is ready; the number of releases found."""
         spread = random.Random()

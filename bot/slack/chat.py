@@ -35,10 +35,13 @@ class Chat:
         if slack.bot_token is None or slack.app_token is None:
             missing = "SLACK_BOT_TOKEN" if slack.bot_token is None else "SLACK_APP_TOKEN"
             raise BadSettings(f"slack.channel is set, but {missing} is not.", "Put it into the environment.")
-        self._client = WebClient(slack.bot_token.get_secret_value(), base_url=slack.api_url, timeout=TIMEOUT_S)
-        self._gate = SlackGate(self._client, parts.ledger)
-        self._directory = Directory(self._gate, slack, parts.settings.people)
-        self._teller = Teller(parts.settings, parts.ledger, self._gate, self._directory)
+        # no retries inside the client: a lost answer sent again by itself is a message posted twice
+        self._client = WebClient(
+            slack.bot_token.get_secret_value(), base_url=slack.api_url, timeout=TIMEOUT_S, retry_handlers=[]
+        )
+        self.gate = SlackGate(self._client, parts.ledger)
+        self._directory = Directory(self.gate, slack, parts.settings.people)
+        self._teller = Teller(parts.settings, parts.ledger, self.gate, self._directory)
 
     def connect(self) -> None:
         """Open the socket unless it is open; Slack being down raises ChatUnavailable."""
