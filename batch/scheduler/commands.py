@@ -22,8 +22,8 @@ SERVICE_ONLY = tuple(sorted(SECRETS.keys() - {"HF_TOKEN"}))
 """The secrets that a job has no use for; it may need the Hub's token to download."""
 
 _PREFIXES = re.compile(
-    r"^((sbatch|squeue|sacct|scancel|scontrol|slurm_\w+|error|fatal|allocation failure|Batch job submission failed)"
-    r": *)+"
+    r"^((sbatch|squeue|sacct|scancel|scontrol|slurm_\w+( error)?|error|fatal|allocation failure|"
+    r"Batch job submission failed): *)+"
 )
 
 

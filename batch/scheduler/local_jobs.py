@@ -26,8 +26,9 @@ from lifecycle.runfolder import write_json
 
 ONLY = "only"
 
-LAUNCH_S = 30
-"""A supervisor that has not claimed its task by then died before it could; another is started."""
+LAUNCH_S = 10
+"""A supervisor that has not claimed its task by then died before it could, and another is started. Should it only be
+slow, no harm is done: one of them claims the task."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from batch.scheduler.forecast_text import is_not_now, read_forecast
 from batch.scheduler.refusals import SILENT, next_step, refusal
 from batch.scheduler.rows import Row, sighting
 from batch.scheduler.sacct_text import NO_ACCOUNTING, read_sacct, sacct_argv
+from batch.scheduler.slurm_text import nodes_of
 from batch.scheduler.squeue_text import read_squeue, squeue_argv
 from lifecycle.errors import Refused, SchedulerSilent, SubmissionRefused
 from lifecycle.jobs import Forecast, JobState, Sighting, Snapshot, Victim
@@ -193,6 +194,11 @@ def _by_job(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 
 def _by_name(rows: Iterable[Row], keys: Collection[str]) -> dict[str, str]:
-    """The last of these wins: ended before living, older before newer."""
-    ordered = sorted((row for row in rows if row.name in keys), key=lambda row: (not row.state.ended, int(row.job)))
+    """The last of these wins: ended before living, older before newer.
+
+    A failed job that never had a node is what is left of a submission that was refused (22.05 keeps 'Node count
+    specification invalid' as a job): nothing was submitted under that name.
+    """
+    real = (row for row in rows if row.name in keys and (row.word != "FAILED" or nodes_of(row.nodes)))
+    ordered = sorted(real, key=lambda row: (not row.state.ended, int(row.job)))
     return {row.name: row.job for row in ordered}
