@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gauntlet.conclude import conclude
+from gauntlet.journal import Journal
 from gauntlet.runfiles import partial_file, shard_file
 from gauntlet.runner import main
 from gauntlet.runs import prepare, progress
@@ -199,6 +200,19 @@ def test_a_torn_line_is_dropped(prepared: Prepared):
         _run(folder)
         assert _essence(_records(folder)) == _essence(records)
         assert [r["at"] for r in _records(folder)[:5]] == [r["at"] for r in records[:5]]
+
+
+def test_what_comes_after_a_torn_line_is_kept_too(tmp_path: Path):
+    """Killed while writing, resumed, killed again: neither run's finished samples are lost behind the torn line."""
+    for finished in ("one", "two"):
+        journal = Journal(tmp_path, 0, "digest")
+        journal.add({"id": finished, "grade": "pass"})
+        journal.close()
+        with partial_file(tmp_path, 0).open("ab") as file:
+            file.write(b'{"id": "torn", "gra')
+    journal = Journal(tmp_path, 0, "digest")
+    assert set(journal.finished) == {"one", "two"}
+    journal.close()
 
 
 def test_sigterm_keeps_what_is_finished(prepared: Prepared):
