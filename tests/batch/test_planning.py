@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from batch import facts_config
 from batch.planning.anatomy import anatomy
-from batch.planning.layouts import USABLE
+from batch.planning.layouts import USABLE, Layout, why_not
 from batch.planning.planner import plan
 from lifecycle.errors import Refused
 from lifecycle.models import ModelFacts
@@ -113,6 +113,13 @@ def test_heads_that_divide_badly() -> None:
     for memory in (24, 16, 12):
         made = plan(phi, cluster(("small", memory, 8)))
         assert made.tensor_parallel in (1, 2, 5)
+
+
+def test_query_heads_decide_too() -> None:
+    """28 heads with 4 KV heads: eight ranks could copy the KV heads, but 28 can't be cut by eight."""
+    model = anatomy(BY_ID["Qwen/Qwen2.5-7B-Instruct"]["config"])
+    assert "28 attention heads" in why_not(model, Layout(1, 8, 8, 1))
+    assert not why_not(model, Layout(1, 4, 4, 1))
 
 
 def test_fp8_blocks() -> None:
