@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from lab.slurm import accounting, daemons, database, faults, files, processes
+from lab.slurm import accounting, daemons, database, faults, files, prefab, processes
 from lab.slurm.commands import ask
 from lab.slurm.errors import SlurmLabError
 from lab.slurm.layout import Layout
@@ -22,14 +22,18 @@ def start_everything(layout: Layout, shape: Shape, report: Callable[[str], None]
     files.write(layout, shape, ports)
     start_munged(layout)
     report("munged answers")
-    if database.make(layout):
-        report("the accounting database is made")
-    database.start_mariadb(layout)
-    report("MariaDB answers")
-    database.start_slurmdbd(layout, listen().address, ports[1])
-    report("slurmdbd answers")
+    fresh = not prefab.restore(layout, shape) and database.make(layout)
+    report("there is an accounting database" if not fresh else "the accounting database is made")
+    start_accounting(layout, ports[1])
+    report("MariaDB and slurmdbd answer")
     accounting.set_up(layout, shape)
     report("accounts and QOS are set up")
+    if fresh:
+        processes.stop(filter(None, [daemons.find(layout, "slurmdbd")]), patience_s=10)
+        processes.stop(filter(None, [daemons.find(layout, "mariadbd")]), patience_s=10)
+        prefab.keep(layout, shape)
+        start_accounting(layout, ports[1])
+        report("a copy of the accounting database is kept for the next cluster")
     start_controller(layout)
     for name in shape.node_names:
         start_node(layout, name)
@@ -47,6 +51,12 @@ def start_munged(layout: Layout) -> None:
     argv += [f"--log-file={layout.logs}/munged.log", f"--seed-file={layout.state}/munged.seed"]
     daemons.start(layout, "munged", argv)
     daemons.wait(layout, "munged", layout.munge_socket.is_socket)
+
+
+def start_accounting(layout: Layout, port: int) -> None:
+    """Start MariaDB and slurmdbd, and wait until both answer."""
+    database.start_mariadb(layout)
+    database.start_slurmdbd(layout, listen().address, port)
 
 
 def start_controller(layout: Layout) -> None:

@@ -9,6 +9,7 @@ from lab.slurm.errors import SlurmLabError
 from lab.slurm.layout import Layout
 
 COMMON = ["--no-defaults", "--user=root", "--skip-name-resolve", "--innodb-log-file-size=8M"]
+COMMON += ["--innodb-data-file-path=ibdata1:8M:autoextend", "--innodb-autoextend-increment=4"]
 
 
 def make(layout: Layout) -> bool:

@@ -38,7 +38,7 @@ class Layout:
     @property
     def accounting_stamp(self) -> Path:
         """Holds the shape that accounting was last set up for."""
-        return self.folder / "state" / "accounting.json"
+        return self.mysql / "accounting.json"
 
     @property
     def mysql(self) -> Path:
