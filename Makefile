@@ -1,0 +1,36 @@
+# make demo: watch the main job in the lab.  make test: the tests.  Both set up what they need.
+PYTHON ?= python3
+VENV := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint bench clean lock
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup:  ## environments, system packages where it may, tiny models; seconds when all is there
+	@$(PYTHON) -m lab.setup
+
+demo: setup  ## publish a model in the lab and watch it until it answers (HEADLESS=1: without hands)
+	@$(VENV)/python -m lab.demo
+
+test: setup lint  ## lint and every test, the whole story on real Slurm included
+	@$(VENV)/python -m pytest
+
+test-fast:  ## the tests that need neither Slurm nor an engine nor a browser
+	@$(VENV)/python -m pytest -m "not slurm and not engine and not browser and not story"
+
+lint:  ## style and layers
+	@$(VENV)/ruff check .
+	@$(VENV)/lint-imports
+
+bench: setup  ## the benchmarks, each beside what a user would pick instead
+	@$(VENV)/python -m bench
+
+lock:  ## resolve the pinned requirements again
+	@for name in main dev engine uv; do $(VENV)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt || exit; done
+
+clean:  ## stop the lab's Slurm and remove what the lab made; environments stay
+	@-$(VENV)/python -m lab.slurm down --dir .lab/slurm
+	@rm -rf .lab/state .lab/shared .lab/hub .lab/slack .lab/mail .lab/slurm .lab/logs
