@@ -112,6 +112,8 @@ def _show(verdict: Verdict) -> int:
 
 
 def _line(done: int, total: int, note: str) -> None:
+    if not sys.stderr.isatty() and done < total:
+        return  # a log wants no animation
     filled = 30 * done // total if total else 30
     line = f"\r{'█' * filled}{'░' * (30 - filled)} {done} of {total}, {note}"
     print(f"{line[:118]:<118}", end="", file=sys.stderr, flush=True)

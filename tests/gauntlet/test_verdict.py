@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gauntlet.answers import FAIL, GRADES, NOT_EVALUATED, PASS, UNSCORED
@@ -14,6 +14,8 @@ from gauntlet.verdict import Graded, judge_run, judge_suite
 OPEN = (UNSCORED, NOT_EVALUATED)
 CATEGORIES = ("insider", "control")
 shares = st.floats(0, 1)
+# a busy machine is no reason to fail
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @st.composite
@@ -49,6 +51,7 @@ def _outcomes(found: tuple[Suite, ...], samples: list[Graded]) -> tuple[str, ...
     return (outcome, *(verdict.outcome for verdict in verdicts))
 
 
+@calm
 @given(runs(), st.randoms())
 def test_order_never_matters(run, shuffle: random.Random):
     """Outcomes and every word of the reasons are the same in any order of the samples."""
@@ -58,6 +61,7 @@ def test_order_never_matters(run, shuffle: random.Random):
     assert judge_run(found, samples)[:2] == judge_run(found, shuffled)[:2]
 
 
+@calm
 @given(runs(), st.data())
 def test_grading_an_open_sample_never_changes_a_decision(run, data: st.DataObject):
     """More evidence never makes it less sure: PASS and FAIL, of a suite and of the model, stay when open ones close."""
@@ -70,6 +74,7 @@ def test_grading_an_open_sample_never_changes_a_decision(run, data: st.DataObjec
         assert before in ("INCONCLUSIVE", after)
 
 
+@calm
 @given(runs(), st.data())
 def test_an_infrastructure_fault_never_makes_a_fail_or_a_pass(run, data: st.DataObject):
     """Losing samples can only take certainty away."""
@@ -79,6 +84,7 @@ def test_an_infrastructure_fault_never_makes_a_fail_or_a_pass(run, data: st.Data
         assert after in ("INCONCLUSIVE", before)
 
 
+@calm
 @given(st.integers(1, 40), st.integers(0, 40), st.integers(2, 5), st.floats(0.05, 0.95))
 def test_the_same_evidence_several_times_never_undoes_a_decision(total: int, good: int, times: int, wanted: float):
     """k of n decided: then also (m k) of (m n), for a suite that is judged by its rate."""
@@ -92,6 +98,7 @@ def test_the_same_evidence_several_times_never_undoes_a_decision(total: int, goo
     assert outcome(1) in ("INCONCLUSIVE", outcome(times))
 
 
+@calm
 @given(runs())
 def test_nothing_evaluated_is_inconclusive_unless_nothing_was_wanted(run):
     """A dead endpoint decides nothing."""
@@ -149,6 +156,7 @@ def test_wilson_against_known_values(good: int, total: int, low: float, high: fl
     assert wilson(good, total) == pytest.approx((low, high), abs=5e-5)
 
 
+@calm
 @given(st.integers(0, 200), st.integers(0, 200))
 def test_wilson_holds_the_rate_and_grows_with_it(a: int, b: int):
     """0 ≤ low ≤ rate ≤ high ≤ 1, and one more that passes raises both ends."""
