@@ -1,6 +1,7 @@
 """Start everything in order, stop everything in the other; each daemon alone, too."""
 
 from collections.abc import Callable
+from datetime import datetime
 
 from lab.slurm import accounting, daemons, database, faults, files, prefab, processes
 from lab.slurm.commands import ask
@@ -18,6 +19,7 @@ SWEEPS = 20
 
 def start_everything(layout: Layout, shape: Shape, report: Callable[[str], None]) -> None:
     """From nothing to all nodes ready; `report` gets each step in words."""
+    began = datetime.now()
     ports = free_ports(2 + shape.nodes)
     files.write(layout, shape, ports)
     start_munged(layout)
@@ -39,6 +41,7 @@ def start_everything(layout: Layout, shape: Shape, report: Callable[[str], None]
         start_node(layout, name)
     await_controller(layout)
     report("slurmctld answers")
+    requeue_lost(layout, began)
     daemons.wait(layout, CONTROLLER, lambda: nodes_ready(layout, shape))
     layout.ready.touch()
     report(f"{shape.nodes} nodes are ready")
@@ -82,6 +85,17 @@ def start_node(layout: Layout, name: str) -> None:
     daemons.start(layout, name, argv, {daemons.NODE_MARK: name})
 
 
+def requeue_lost(layout: Layout, began: datetime) -> None:
+    """Requeue what ran before `began` (local time): `down` killed it, and Slurm would take minutes to notice."""
+    for line in ask(layout, "squeue", "-h", "-r", "-t", "RUNNING", "-o", "%i %S").splitlines():
+        job, started = line.split()
+        if datetime.fromisoformat(started) < began:
+            try:
+                ask(layout, "scontrol", "requeue", job)
+            except SlurmLabError:
+                ask(layout, "scancel", job)  # a job that may not be requeued, or an allocation without a script
+
+
 def nodes_ready(layout: Layout, shape: Shape) -> bool:
     """True when every node can run jobs; SlurmLabError when a slurmd has died."""
     for name in shape.node_names:
@@ -94,7 +108,7 @@ def nodes_ready(layout: Layout, shape: Shape) -> bool:
 def stop_everything(layout: Layout) -> None:
     """Nodes and controller first, so that nobody believes that the jobs ended; then the jobs; accounting last.
 
-    After the next start Slurm finds the jobs gone and requeues them, as after a power cut.
+    The jobs are requeued at the next start, as after a power cut.
     """
     known = {name: process for name in daemons.names(layout) if (process := daemons.find(layout, name))}
     base = {process for name, process in known.items() if name in BASE}

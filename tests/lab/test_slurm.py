@@ -25,7 +25,7 @@ SERVING = ("--account=serving", "--qos=serving", "--nodes=2", "--gres=gpu:toy:1"
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Cluster]:
     """One cluster for the tests that leave it as they found it."""
-    with temporary_cluster() as cluster:
+    with temporary_cluster(slurmd_timeout_s=6) as cluster:
         yield cluster
 
 
@@ -96,7 +96,7 @@ class TestLifeOfACluster:
     pytestmark = needs_slurm
 
     def test_nothing_is_left_after_down(self) -> None:
-        """With jobs running, `down` ends every process and socket of the cluster; the next `up` keeps accounting."""
+        """`down` ends every process and socket, jobs too; the next `up` has them requeued and in accounting."""
         with temporary_cluster(nodes=2) as cluster:
             job = research.submit(cluster)
             until(lambda: "started" in research.log(cluster, job), 30, "training")
@@ -105,6 +105,7 @@ class TestLifeOfACluster:
             assert alive(cluster.folder) == [] and sockets(cluster.folder) == []
             assert not cluster.running
             cluster.up()
+            assert state(cluster, job) in ("COMPLETING", "PENDING")
             rows = ("sacct", "-a", "-X", "-n", "-o", "JobID")
             until(lambda: str(job) in cluster.ask(*rows), 30, "the job in accounting")
 
