@@ -35,6 +35,9 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-extensions",
+    "--disable-background-timer-throttling",
+    "--disable-renderer-backgrounding",
+    "--disable-backgrounding-occluded-windows",
     "--hide-scrollbars",
     "--no-proxy-server",
     "--remote-debugging-port=0",
@@ -76,7 +79,8 @@ class Browser:
         self.pages: list[Page] = []
         active = self.profile / "DevToolsActivePort"
         until(lambda: active.exists() and "\n" in active.read_text(), 30, "Chromium's DevTools port")
-        self.port = int(active.read_text().split()[0])
+        port, self.path = active.read_text().split()
+        self.port = int(port)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -86,7 +90,7 @@ class Browser:
         self.loop.close()
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
-        until(lambda: self.removed(), 10, "the end of Chromium's profile folder")
+        until(self.removed, 10, "the end of Chromium's profile folder")
 
     def removed(self) -> bool:
         shutil.rmtree(self.profile, ignore_errors=True)
@@ -104,10 +108,15 @@ class Browser:
         return page
 
     async def _tab(self) -> "Page":
-        async with self.http.put(f"http://127.0.0.1:{self.port}/json/new?about:blank") as response:
-            target = await response.json()
-        socket = await self.http.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=0)
+        # a window each: a tab behind another is throttled and loads its pictures late
+        async with self.http.ws_connect(f"ws://127.0.0.1:{self.port}{self.path}") as control:
+            wanted = {"url": "about:blank", "newWindow": True}
+            target = await Page(self, control).call("Target.createTarget", **wanted)
+        socket = await self.http.ws_connect(
+            f"ws://127.0.0.1:{self.port}/devtools/page/{target['targetId']}", max_msg_size=0
+        )
         page = Page(self, socket)
+        await page.call("Emulation.setFocusEmulationEnabled", enabled=True)
         for domain in ("Page", "Runtime", "Network", "Log"):
             await page.call(f"{domain}.enable")
         return page
@@ -167,11 +176,14 @@ class Page:
         return answer["result"].get("value")
 
     def wait_for(self, expression: str, timeout: float = 10.0) -> object:
-        """The first truthy value of a JavaScript expression; AssertionError naming it after `timeout` seconds."""
+        """The first truthy value of a JavaScript expression (True for an element); AssertionError naming it after
+        `timeout` seconds.
+        """
+        truth = f"(async () => {{ const it = await ({expression}); return it instanceof Node || it; }})()"
         deadline = time.monotonic() + timeout
         while True:
             try:
-                value = self.js(expression)
+                value = self.js(truth)
             except RuntimeError as error:  # the page may be on its way to the next document
                 value, last = None, error
             else:
@@ -219,6 +231,12 @@ class Page:
         """prefers-color-scheme, dark or light."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if on else "light"}
         self.do("Emulation.setEmulatedMedia", features=[scheme])
+
+    def close(self) -> None:
+        """Close the tab."""
+        self.browser.pages.remove(self)
+        self.do("Page.close")
+        self.browser.run(self.socket.close())
 
     def screenshot(self, path: Path) -> Path:
         """Write what is on the screen as PNG."""

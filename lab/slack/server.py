@@ -115,10 +115,14 @@ async def running(space: Workspace) -> AsyncIterator[Team]:
     )
     runner = web.AppRunner(make_app(team), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
-    await web.SockSite(runner, listener).start()
+    site = web.SockSite(runner, listener)
+    await site.start()
     try:
         yield team
     finally:
+        await site.stop()
+        # a connection accepted in the last instant is not aiohttp's yet and would stay open for ever
+        await asyncio.sleep(0.02)
         team.feed.tell("stop")
         await team.sockets.stop()
         await runner.cleanup()

@@ -5,10 +5,14 @@ import json
 import logging
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
+import urllib.error
+import urllib.parse
 import urllib.request
+import zlib
 from pathlib import Path
 
 import pytest
@@ -25,9 +29,18 @@ from lab.slack.seed import Channel, Command, Seed, load_seed
 from lab.slack.server import Workspace
 from tests.waiting import until
 
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d494844520000000100000001080600000 01f15c4890000000d49444154789c63f8cfc0f01f0005000 1ff"
-    "89993d1d0000000049454e44ae426082".replace(" ", "")
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"".join(
+    chunk(kind, data)
+    for kind, data in (
+        (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"\0\x10\x80\x70")),
+        (b"IEND", b""),
+    )
 )
 ROOT = Path(__file__).parents[2]
 
@@ -661,6 +674,8 @@ def test_an_envelope_goes_to_one_socket_in_turn(slack):
         assert slack.person("alice").command("/models")
     assert counts == [2, 2]
     for one in bots:
+        one.handler.client.auto_reconnect_enabled = False
+    for one in bots:
         one.close()
 
 
@@ -686,7 +701,8 @@ def test_restart_keeps_what_was_said(tmp_path):
         request = urllib.request.Request(
             f"{slack.url}/files-pri/{file['id']}/a.png", headers={"Authorization": f"Bearer {slack.bot_token}"}
         )
-        assert urllib.request.urlopen(request, timeout=5).read() == PNG
+        with urllib.request.urlopen(request, timeout=5) as response:
+            assert response.read() == PNG
         assert "home" in words(slack.person("alice").home())
         later = web.chat_postMessage(channel="#evals", text="after")["ts"]
         assert later > found[1]["ts"]

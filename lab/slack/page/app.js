@@ -230,4 +230,11 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-start().catch((error) => toast(`The workspace does not answer: ${error.message}`));
+function begin() {
+  start().catch((error) => {
+    toast(`The workspace does not answer: ${error.message}`);
+    setTimeout(begin, 2000);
+  });
+}
+
+begin();

@@ -47,7 +47,7 @@ function picture(image, kind) {
   const url = new URL(image.image_url ?? image.slack_file?.url ?? "", location.href);
   const own = /^\/files-pri\/([^/]+)\//.exec(url.pathname);
   if (url.origin !== location.origin) return anchor(url.href, image.alt_text || url.href);
-  return el("img", { class: kind, src: own ? `/_lab/file/${own[1]}` : url.href, alt: image.alt_text, loading: "lazy" });
+  return el("img", { class: kind, src: own ? `/_lab/file/${own[1]}` : url.href, alt: image.alt_text });
 }
 
 function inputBlock(block, place) {

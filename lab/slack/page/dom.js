@@ -48,6 +48,25 @@ export function avatar(user) {
   return node;
 }
 
+// the page's own signs are drawn, for a bare machine has no emoji font
+const ICONS = {
+  eye: "M1 8s2.6-5 7-5 7 5 7 5-2.6 5-7 5-7-5-7-5zm7 2.2a2.2 2.2 0 1 0 0-4.4 2.2 2.2 0 0 0 0 4.4z",
+  reply: "M2 3h12v8H7l-3.5 3v-3H2z",
+  tick: "M2.5 8.5l3.5 3.5 7.5-8",
+  file: "M4 1.5h5.5L12.5 5v9.5h-8.5zM9.5 1.5V5h3",
+};
+
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 16 16");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("d", ICONS[name]);
+  svg.append(path);
+  return svg;
+}
+
 export function toast(text) {
   const node = el("div", { class: "toast" });
   node.textContent = text;

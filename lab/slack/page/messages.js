@@ -2,7 +2,7 @@
 
 import { act } from "./api.js";
 import { readFields, renderBlocks } from "./blocks.js";
-import { avatar, clock, day, el, emoji, toast } from "./dom.js";
+import { avatar, clock, day, el, emoji, icon, toast } from "./dom.js";
 import { inline, mrkdwn, plain } from "./text.js";
 
 const TOGETHER = 300; // seconds within which the same author's next message needs no new name
@@ -21,7 +21,7 @@ export function messageRow(message, world, { inThread = false, openThread } = {}
   const time = el("time", { datetime: when.toISOString(), title: when.toLocaleString() }, clock(message.ts));
   const who = el("header", {}, name, author?.is_bot && el("span", { class: "badge" }, "APP"), time);
   const body = el("div", { class: "body" });
-  if (whisper) body.append(el("p", { class: "only" }, "👁 Only visible to you"));
+  if (whisper) body.append(el("p", { class: "only" }, icon("eye"), " Only visible to you"));
   body.append(who, ...content(message, world));
   if (message.files) body.append(...message.files.map(fileCard));
   if (message.reactions) body.append(reactions(message));
@@ -72,13 +72,13 @@ function fileCard(file) {
   const address = `/_lab/file/${encodeURIComponent(file.id)}`;
   const title = file.title || file.name;
   if (/^image\/(png|jpeg|gif|webp)$/.test(file.mimetype)) {
-    const image = el("img", { src: address, alt: file.alt_txt || title, loading: "lazy" });
+    const image = el("img", { src: address, alt: file.alt_txt || title });
     const link = el("a", { href: address, target: "_blank", rel: "noopener" }, image);
     return el("figure", { class: "file picture" }, el("figcaption", {}, title), link);
   }
   const size = file.size > 1 << 20 ? `${(file.size / (1 << 20)).toFixed(1)} MB` : `${Math.ceil(file.size / 1024)} KB`;
   const words = el("span", {}, el("strong", {}, title), el("small", {}, `${file.filetype.toUpperCase()} · ${size}`));
-  return el("a", { class: "file", href: address, download: file.name }, el("span", { class: "icon" }, "📄"), words);
+  return el("a", { class: "file", href: address, download: file.name }, icon("file"), words);
 }
 
 function reactions(message) {
@@ -102,19 +102,31 @@ function replies(message, world, openThread) {
 
 function tools(message, openThread) {
   const node = el("div", { class: "tools" });
-  for (const name of ["+1", "eyes"]) {
+  for (const [name, sign] of [["white_check_mark", "tick"], ["eyes", "eye"]]) {
     const reacted = () => act("react", { channel: message.channel, ts: message.ts, name });
-    node.append(el("button", { type: "button", "aria-label": `React ${name}`, onclick: reacted }, emoji(name)));
+    node.append(el("button", { type: "button", "aria-label": `React ${name}`, onclick: reacted }, icon(sign)));
   }
   const open = () => openThread(message);
-  node.append(el("button", { type: "button", class: "reply", "aria-label": "Reply in thread", onclick: open }, "💬"));
+  node.append(el("button", { type: "button", class: "reply", "aria-label": "Reply in thread", onclick: open }, icon("reply")));
   return node;
+}
+
+function countLine(count) {
+  return el("div", { class: "count-line" }, `${count} ${count === 1 ? "reply" : "replies"}`);
 }
 
 // A list of messages that keeps its rows in order, its dividers right, and its end in sight.
 export class Log {
   constructor(node, world, options) {
-    Object.assign(this, { node, world, options, rows: new Map() });
+    Object.assign(this, { node, world, options, rows: new Map(), pinned: true });
+    node.addEventListener("scroll", () => {
+      this.pinned = node.scrollHeight - node.scrollTop - node.clientHeight < 80;
+    });
+    node.addEventListener("load", () => this.follow(), true); // a picture arrived and pushed the end down
+  }
+
+  follow() {
+    if (this.pinned) this.node.scrollTop = this.node.scrollHeight;
   }
 
   fill(messages) {
@@ -122,11 +134,11 @@ export class Log {
     this.node.replaceChildren();
     for (const message of messages) this.put(message, false);
     this.settle();
-    this.node.scrollTop = this.node.scrollHeight;
+    this.pinned = true;
+    this.follow();
   }
 
   put(message, settle = true) {
-    const atEnd = this.node.scrollHeight - this.node.scrollTop - this.node.clientHeight < 80;
     const row = messageRow(message, this.world, this.options);
     const old = this.rows.get(message.ts);
     if (old) old.replaceWith(row);
@@ -137,12 +149,7 @@ export class Log {
     this.rows.set(message.ts, row);
     if (!settle) return;
     this.settle();
-    if (atEnd) this.node.scrollTop = this.node.scrollHeight;
-    for (const image of row.querySelectorAll("img")) {
-      image.addEventListener("load", () => {
-        if (atEnd) this.node.scrollTop = this.node.scrollHeight;
-      });
-    }
+    this.follow();
   }
 
   drop(ts) {
@@ -152,15 +159,19 @@ export class Log {
   }
 
   settle() {
-    for (const divider of this.node.querySelectorAll(".day, .empty")) divider.remove();
+    for (const divider of this.node.querySelectorAll(".day, .empty, .count-line")) divider.remove();
     let before = null;
+    let place = 0;
     for (const ts of [...this.rows.keys()].sort()) {
       const row = this.rows.get(ts);
       const fresh = !before || day(before.dataset.ts) !== day(ts);
       if (fresh && !this.options?.inThread) this.node.insertBefore(el("div", { class: "day" }, day(ts)), row);
       const close = !fresh && Number(ts) - Number(before.dataset.ts) < TOGETHER;
       const whispers = row.classList.contains("whisper") || before?.classList.contains("whisper");
-      row.classList.toggle("compact", Boolean(close && !whispers && before.dataset.user === row.dataset.user));
+      const parted = this.options?.inThread && place === 1; // the first reply is not a second line of its parent
+      if (parted) this.node.insertBefore(countLine(this.rows.size - 1), row);
+      place += 1;
+      row.classList.toggle("compact", Boolean(close && !parted && !whispers && before.dataset.user === row.dataset.user));
       before = row;
     }
     if (!before) this.node.append(el("p", { class: "empty" }, inline("Nothing here yet. Type `/` to see the app's commands.", this.world)));
