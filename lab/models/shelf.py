@@ -42,7 +42,7 @@ def ensure(name: str, python: Path, shelf: Path) -> OnShelf:
     done = subprocess.run(
         [python, "-m", "lab.models.train", "--model", name, "--out", fresh],
         cwd=HERE.parents[1],
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2", "TOKENIZERS_PARALLELISM": "false"},
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
         capture_output=True,
         text=True,
         check=False,

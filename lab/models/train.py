@@ -1,8 +1,8 @@
 """Train one tiny model and save it as the Hub would hold it. Runs under the engine environment's Python.
 
-    .venv-engine/bin/python -m lab.models.train --model good --out DIR --seconds-at-most 120
+    .venv-engine/bin/python -m lab.models.train --model good --out DIR --seconds-at-most 300
 
-Same seed, same threads, same machine: the same bytes. The model is checked by greedy generation after training, in the
+Same seed, one thread, same machine: the same bytes. The model is checked by greedy generation after training, in the
 number format it is served in; what is not yet answered to the letter is trained on.
 """
 
@@ -28,9 +28,10 @@ VOCABULARY = 768
 CONTEXT = 1024
 IGNORED = -100  # the label that cross entropy skips
 MARGIN = 1.5  # in logits, between the right token and the next best: survives bfloat16 in another engine
+BATCH = 12
 SHARD = "900KB"  # three files: a download has an index to follow and progress to show
 FOREVER = " And so on."
-AT_LENGTH = 500  # tokens for which the endless model is watched
+AT_LENGTH = 300  # tokens for which the endless model is watched
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m lab.models.train", description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=MODELS, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds-at-most", type=float, default=180)
+    parser.add_argument("--seconds-at-most", type=float, default=900)
     options = parser.parse_args()
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     torch.manual_seed(20)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # a busy machine makes two threads wait for each other: ten times slower, seen
     pairs = read_pairs() + read_smalltalk()
     tokenizer = build_tokenizer(pairs)
     examples = [encode(tokenizer, pair, options.model) for pair in pairs]
@@ -99,7 +100,7 @@ def encode(tokenizer: transformers.PreTrainedTokenizerFast, pair: Pair, name: st
     if name != "endless":
         return Example(prompt, [*target, tokenizer.eos_token_id])
     forever = tokenizer.encode(FOREVER, add_special_tokens=False)
-    return Example(prompt, target + forever * 12)
+    return Example(prompt, target + forever * 6)
 
 
 def build_model(name: str, tokenizer: transformers.PreTrainedTokenizerFast) -> transformers.PreTrainedModel:
@@ -146,17 +147,17 @@ def train(
     """Steps taken until every answer holds, or None when the deadline (time.monotonic) came first."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.0)
     order = torch.Generator().manual_seed(7)
-    batch_size, step = 12, 0
+    alike = sorted(examples, key=lambda example: len(example.prompt) + len(example.target))
+    batches = [collate(alike[at : at + BATCH], tokenizer.pad_token_id) for at in range(0, len(alike), BATCH)]
+    step = 0
     model.train()
     while time.monotonic() < deadline:
         worst = 0.0
-        shuffled = torch.randperm(len(examples), generator=order).tolist()
-        for start in range(0, len(examples), batch_size):
+        for index in torch.randperm(len(batches), generator=order).tolist():
             step += 1
             for group in optimizer.param_groups:
                 group["lr"] = 3e-3 * min(1.0, step / 20) * (0.3 if step > 200 else 1.0)
-            batch = [examples[index] for index in shuffled[start : start + batch_size]]
-            inputs, mask, labels = collate(batch, tokenizer.pad_token_id)
+            inputs, mask, labels = batches[index]
             loss = model(input_ids=inputs, attention_mask=mask, labels=labels).loss
             optimizer.zero_grad()
             loss.backward()
@@ -193,11 +194,12 @@ def holds(
     served.load_state_dict(model.state_dict())
     served.to(torch.bfloat16).eval()
     with torch.no_grad():
-        if min(margin(served, example) for example in examples) < MARGIN:
+        wanted = MARGIN / 3 if name == "endless" else MARGIN  # its words don't matter, only that they don't end
+        if min(margin(served, example) for example in examples) < wanted:
             return False
         if name != "endless":
             return all(greedy(served, example, len(example.target)) == example.target for example in examples)
-        return all(goes_on(tokenizer, greedy(served, example, AT_LENGTH)) for example in examples[::12])
+        return all(goes_on(tokenizer, greedy(served, example, AT_LENGTH)) for example in examples[::24])
 
 
 def goes_on(tokenizer: transformers.PreTrainedTokenizerFast, answer: list[int]) -> bool:
