@@ -1,6 +1,7 @@
 """One line of squeue or sacct as a value, and what the lines of one job add up to."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from batch.scheduler.slurm_states import state_of
@@ -36,7 +37,6 @@ class Row(NamedTuple):
         return tasks_of(self.tasks)
 
 
-WAITING = frozenset({JobState.QUEUED})
 WEIGHT = (
     JobState.RUNNING,
     JobState.SUSPENDED,
@@ -52,36 +52,44 @@ WEIGHT = (
 
 def sighting(rows: Sequence[Row], handle: str = "") -> Sighting:
     """What the rows of one job (the tasks of one array) say together. Restarts and GPUs are added up."""
+    if len(rows) == 1 and not rows[0].tasks:
+        return _single(rows[0], handle)
     chief = min(rows, key=lambda row: WEIGHT.index(row.state))
-    running = [row for row in rows if row.state not in WAITING]
-    begun = [row.start for row in running if row.start is not None]
-    expected = [row.start for row in rows if row.state in WAITING and row.start is not None]
-    submitted = [row.submitted_at for row in rows if row.submitted_at is not None]
+    state = chief.state
+    present = [_single(row, handle) for row in rows if row.state is state]
+    every = [_single(row, handle) for row in rows]
     failed = [row.exit_code for row in rows if row.exit_code not in ("", "0:0")]
-    present = [row for row in rows if row.state == chief.state]
-    return Sighting(
-        handle=handle or chief.job,
-        name=chief.name,
-        state=chief.state,
-        word=chief.word,
-        user=chief.user,
-        qos=chief.qos,
-        reason=_reason(chief),
-        nodes=nodes_of(chief.nodes) if len(present) == 1 else _nodes(present),
-        node_count=sum(row.node_count for row in present),
-        gpus=sum(row.gpus * max(1, len(row.numbers) if row.tasks else 1) for row in present),
-        submitted_at=min(submitted, default=None),
-        started_at=min(begun, default=None),
-        expected_start=min(expected, default=None),
+    return replace(
+        _single(chief, handle),
+        nodes=tuple(dict.fromkeys(node for one in present for node in one.nodes)),
+        node_count=sum(one.node_count for one in present),
+        gpus=sum(row.gpus * max(1, len(row.numbers)) for row in rows if row.state is state),
+        submitted_at=min((one.submitted_at for one in every if one.submitted_at is not None), default=None),
+        started_at=min((one.started_at for one in every if one.started_at is not None), default=None),
+        expected_start=min((one.expected_start for one in every if one.expected_start is not None), default=None),
         restarts=sum(row.restarts for row in rows),
         exit_code=failed[0] if failed else chief.exit_code,
-        tasks={number: row.state for row in rows if row.tasks for number in row.numbers},
+        tasks={number: row.state for row in rows for number in row.numbers},
     )
 
 
-def _reason(row: Row) -> str:
-    return "" if row.reason in ("None", "N/A") else row.reason
-
-
-def _nodes(rows: Sequence[Row]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(node for row in rows for node in nodes_of(row.nodes)))
+def _single(row: Row, handle: str) -> Sighting:
+    state = row.state
+    waits = state is JobState.QUEUED
+    return Sighting(
+        handle=handle or row.job,
+        name=row.name,
+        state=state,
+        word=row.word,
+        user=row.user,
+        qos=row.qos,
+        reason="" if row.reason in ("None", "N/A") else row.reason,
+        nodes=nodes_of(row.nodes),
+        node_count=row.node_count,
+        gpus=row.gpus,
+        submitted_at=row.submitted_at,
+        started_at=None if waits else row.start,
+        expected_start=row.start if waits else None,
+        restarts=row.restarts,
+        exit_code=row.exit_code,
+    )

@@ -4,6 +4,8 @@ Words that say how a job is coming back (REQUEUED, REQUEUE_HOLD, SPECIAL_EXIT ..
 holds its nodes (COMPLETING, SIGNALING, STAGE_OUT ...) are RUNNING: it has not ended until they are free.
 """
 
+from functools import lru_cache
+
 from lifecycle.jobs import JobState
 
 Q, R, OK, F, C, S, U = (
@@ -50,6 +52,7 @@ STATES = {
 }
 
 
+@lru_cache(256)
 def state_of(word: str) -> JobState:
     """The state of a word as squeue or sacct prints it, such as 'CANCELLED by 1000'."""
     return STATES.get(word.split(" ", 1)[0].rstrip("+").upper(), U)

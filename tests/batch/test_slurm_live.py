@@ -77,21 +77,22 @@ def test_a_stopped_controller_makes_nothing_gone(place: Place, slurm_cluster: La
     """No answer is no answer: not ok, UNKNOWN, one sentence; submissions are to be tried again; all is well after."""
     running = place.submit("sleep 300")
     place.wait(running, JobState.RUNNING)
+    impatient = SlurmScheduler(Cluster(command_timeout_s=2), place.folder / "own", place.clock)
     slurm_cluster.stop_controller()
     try:
-        snapshot = place.scheduler.snapshot([running, "987654"])
+        snapshot = impatient.snapshot([running, "987654"])
         assert not snapshot.ok and snapshot.silence.startswith("squeue")
         assert snapshot.look(running).state is snapshot.look("987654").state is JobState.UNKNOWN
         script = place.script("true")
         with pytest.raises(SchedulerSilent):
-            place.scheduler.submit(script)
+            impatient.submit(script)
         with pytest.raises(SchedulerSilent):
-            place.scheduler.find([script.key])
+            impatient.find([script.key])
         with pytest.raises(SchedulerSilent):
-            place.scheduler.forecast(script)
+            impatient.forecast(script)
         with pytest.raises(SchedulerSilent):
-            place.scheduler.cancel(running)
-        place.scheduler.tell(running, "nobody hears this")
+            impatient.cancel(running)
+        impatient.tell(running, "nobody hears this")
     finally:
         slurm_cluster.start_controller()
     assert place.wait(running, JobState.RUNNING).handle == running
