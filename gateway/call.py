@@ -146,11 +146,21 @@ def parse(kind: str, caller: Key, raw: bytes, trace: str = "") -> Call:
     asked = body.get("model")
     if not isinstance(asked, str) or not asked:
         raise bad_request("The request names no model. Set `model` to one that GET /v1/models lists.")
+    _check_input(kind, body)
     stream = body.get("stream") or False
     options = body.get("stream_options") or {}
     if not isinstance(stream, bool) or not isinstance(options, dict):
         raise bad_request("`stream` must be true or false, and `stream_options` an object.")
     return Call(kind, caller, asked, body, stream, bool(options.get("include_usage")), trace)
+
+
+def _check_input(kind: str, body: dict) -> None:
+    """What every engine needs, refused here so that it is refused alike for all of them."""
+    messages = body.get("messages")
+    if kind == CHAT and not (isinstance(messages, list) and messages and all(isinstance(m, dict) for m in messages)):
+        raise bad_request('`messages` must be a list like [{"role": "user", "content": "…"}].')
+    if kind == TEXT and not body.get("prompt"):
+        raise bad_request("The request has no `prompt`. Say what is to be completed.")
 
 
 def _no_constant(word: str) -> None:

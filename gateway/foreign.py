@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.call import CHAT, Call, Reply, fail, finish
-from gateway.errors import ApiError, backend_trouble, bad_request, too_slow
+from gateway.call import CHAT, TEXT, Call, Reply, fail, finish
+from gateway.errors import ApiError, backend_trouble, too_slow
 from gateway.log import say
 from gateway.own import EVENTS, JSON
 from gateway.providers import ProviderModel
@@ -26,9 +26,8 @@ ALLOWED = {
         "messages max_completion_tokens top_logprobs tools tool_choice parallel_tool_calls response_format"
         " reasoning_effort modalities prediction service_tier thinking top_k".split()
     ),
-    "text": SHARED | frozenset("prompt best_of echo suffix".split()),
+    TEXT: SHARED | frozenset("prompt best_of echo suffix".split()),
 }
-NEEDED = {CHAT: "messages", "text": "prompt"}
 
 
 @dataclass
@@ -42,8 +41,6 @@ class Foreign:
         router = await self.litellm.router()
         if router is None:
             raise backend_trouble("Providers can't be called: litellm is missing. Tell the gateway's operator.")
-        if NEEDED[call.kind] not in call.body:
-            raise bad_request(f"The request lacks `{NEEDED[call.kind]}`.")
         asks = router.acompletion if call.kind == CHAT else router.atext_completion
         sent = {key: value for key, value in call.body.items() if key in ALLOWED[call.kind] and value is not None}
         try:

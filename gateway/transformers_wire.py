@@ -5,12 +5,12 @@ an empty logit_bias; it ignores max_completion_tokens; prompt must be one string
 its streams carry usage in the last chunk, unasked, and end without [DONE]; an error inside a stream is a bare string.
 """
 
-from gateway.call import CHAT, Call
+from gateway.call import CHAT, TEXT, Call
 from gateway.errors import ApiError, backend_trouble, bad_request
 from gateway.wire import DONE, LONGEST_EVENT, Garbage, dumps, loads, parse_event, split, to_event
 
 COMMON = frozenset("model stream max_tokens temperature top_p seed stop frequency_penalty logit_bias".split())
-KNOWN = {CHAT: COMMON | {"messages", "tools", "chat_template_kwargs"}, "text": COMMON | {"prompt", "suffix"}}
+KNOWN = {CHAT: COMMON | {"messages", "tools", "chat_template_kwargs"}, TEXT: COMMON | {"prompt", "suffix"}}
 
 
 class TransformersWire:

@@ -110,7 +110,9 @@ def test_revoked_and_expired_keys_are_refused(world: World) -> None:
         (b'{"model": 3}', "names no model"),
         (b'{"model": "x", "temperature": NaN}', "NaN"),
         (b'{"a":' * 100_000, "not JSON"),
-        (b'{"model": "x", "stream": "yes"}', "stream"),
+        (b'{"model": "x", "messages": [{}], "stream": "yes"}', "stream"),
+        (b'{"model": "x", "messages": "hello"}', "`messages`"),
+        (b'{"model": "x", "messages": ["hello"]}', "`messages`"),
         (b"\xff", "not JSON"),
     ],
 )
