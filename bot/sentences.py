@@ -1,25 +1,33 @@
 """Numbers for people: bytes, durations, counts of parameters. Pure; the CLI, the cards and the mails speak the same."""
 
+from collections.abc import Sequence
+
 
 def size(number: float | None) -> str:
     """Bytes in powers of 1000, as disks and the Hub count: 1.5 MB."""
     if number is None:
         return "unknown size"
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if abs(number) < 1000 or unit == "TB":
-            return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.3g} {unit}"
-        number /= 1000
-    raise AssertionError("unreachable")
+    if round(abs(number)) < 1000:
+        return f"{round(number)} bytes"
+    return _scaled(number, 1000, ("kB", "MB", "GB", "TB", "PB"), " ")
 
 
 def params(number: int | None) -> str:
     """Parameters: 671B, 8.03B, 365k."""
     if number is None:
         return "unknown"
-    for unit, scale in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= scale:
-            return f"{number / scale:.3g}{unit}"
-    return str(number)
+    return str(number) if number < 1000 else _scaled(number, 1000, ("k", "M", "B", "T"), "")
+
+
+def _scaled(number: float, first: float, units: Sequence[str], gap: str) -> str:
+    """Three digits and the unit in which they are below 1000: what rounds up to 1000 is 1 of the next one."""
+    scale = first
+    for unit in units[:-1]:
+        if abs(float(f"{number / scale:.3g}")) < 1000:
+            return f"{number / scale:.3g}{gap}{unit}"
+        scale *= 1000
+    value = number / scale
+    return f"{value:.3g}{gap}{units[-1]}" if abs(value) < 999.5 else f"{value:.0f}{gap}{units[-1]}"
 
 
 def duration(seconds: float | None) -> str:
@@ -35,7 +43,7 @@ def duration(seconds: float | None) -> str:
     hours, minutes = divmod(minutes, 60)
     if hours < 36:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
+    days, hours = divmod(hours + (minutes >= 30), 24)
     return f"{days} d {hours} h" if hours else f"{days} d"
 
 

@@ -4,11 +4,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bot.sentences import bar, duration, params, size
+from bot import stories
+from bot.sentences import bar, duration, params, plural, size
+from lifecycle import deployments as states
 from lifecycle import servers as s
+from lifecycle.ledger import SERVICE
 from lifecycle.models import ModelFacts
 from lifecycle.plans import Plan
-from lifecycle.records import Deployment, Event, Release, Server
+from lifecycle.records import Deployment, Event, Release, Server, VictimRow
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -50,9 +53,10 @@ def progress(deployment: Deployment) -> str:
 def status(
     deployments: Sequence[Deployment], servers: Mapping[str, Sequence[Server]], waiting: Sequence[Release], now: float
 ) -> str:
+    """What waits for a decision, what is deployed, and below the words of those that wait for a person."""
     lines = []
     if waiting:
-        rows = [{"RELEASE": r.id, "MODEL": r.repo, "STATE": r.state, "": r.refusal} for r in waiting]
+        rows = [{"RELEASE": r.id, "MODEL": r.repo, "STATE": r.state, "": r.refusal or _wish(r)} for r in waiting]
         lines += [table(rows), ""]
     rows = [
         {
@@ -62,12 +66,58 @@ def status(
             "FOR": duration(now - d.since),
             "GPUS": d.plan.gpus,
             "ENGINE": next((x.engine for x in servers[d.id] if x.state == s.UP), ""),
-            "": progress(d),
+            "": "" if d.state in ASKING else progress(d),
         }
         for d in deployments
     ]
     lines.append(table(rows) if rows else "Nothing is deployed. `dayzero deploy org/model` starts one.")
+    for d in deployments:
+        if d.state in ASKING:
+            lines += ["", f"{d.id} is {d.state}: {d.reason or 'no reason is known'}", f"  {_ask(d)}"]
     return "\n".join(lines)
+
+
+ASKING = {
+    states.HELD: "`dayzero promote {id} preview`, `dayzero retry {id}` or `dayzero fail {id}`.",
+    states.BROKEN: "`dayzero retry {id}` or `dayzero abandon {id}`.",
+}
+"""States that wait for a person → what can be said."""
+
+
+def _ask(deployment: Deployment) -> str:
+    return f"{deployment.next_step} {ASKING[deployment.state].format(id=deployment.id)}".strip()
+
+
+def _wish(release: Release) -> str:
+    return f"`dayzero approve {release.id}` deploys it" if release.plan else ""
+
+
+def one(deployment: Deployment, servers: Sequence[Server], victims: Sequence[VictimRow], now: float) -> str:
+    """All about one deployment, but its past."""
+    d = deployment
+    verdict = d.verdict or {}
+    lines = [
+        f"{d.id}: {d.model} at {d.revision[:12]}",
+        f"  {d.state} for {duration(now - d.since)}; approved by {d.created_by} {duration(now - d.created_at)} ago",
+        f"  {d.plan.nodes} × {d.plan.gpus_per_node} {d.plan.gpu_type}, context {d.plan.context}, "
+        f"partition {d.plan.partition}, {f'QOS {d.plan.qos}' if d.plan.qos else 'no QOS'}",
+        f"  {line}" if (line := progress(d)) else "",
+        f"  {_ask(d)}" if d.state in ASKING else "",
+        f"  Gauntlet run {verdict.get('run')}: {verdict.get('outcome')}. {' '.join(verdict.get('reasons') or ())}"
+        if verdict
+        else "",
+        f"  report: {verdict['report']}" if verdict.get("report") else "",
+    ]
+    lines += [
+        f"  server {x.n}: {x.state} for {duration(now - x.since)}"
+        + "".join(f", {word}" for word in (x.engine, x.url, x.nodes, x.reason) if word)
+        for x in servers
+    ]
+    lines += [
+        f"  job {v.handle} ({v.name}) of {v.user}: {v.state.lower()}, {v.gpus * v.ran_s / 3600:.1f} GPU-hours"
+        for v in victims
+    ]
+    return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
 def status_data(
@@ -116,19 +166,31 @@ def plan(facts: ModelFacts, plan: Plan) -> str:
     return "\n".join([*lines, f"  digest {plan.digest}"])
 
 
-def event(e: Event) -> str:
-    """One event as one line."""
-    arrow = f"{e.old} → {e.new}" if e.old else e.new
-    said = e.detail.get("sentence") or e.detail.get("because") or "; ".join(e.detail.get("reasons", ()))
-    rest = said or ", ".join(
-        f"{k} {v}" for k, v in e.detail.items() if v and not isinstance(v, dict | list) and k != "tail"
-    )
-    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(e.at))
-    return f"{stamp}  {e.kind:24} {arrow:24} {e.by:12} {rest}".rstrip()
+def history(events: Sequence[Event], deployment: Deployment) -> str:
+    """One line for each event under its day: time, what it is about, its arrow, the sentence of the Slack thread."""
+    lines = [f"{deployment.id}: {deployment.model} at {deployment.revision[:12]}"]
+    day = ""
+    for e in events:
+        if (today := time.strftime("%A, %Y-%m-%d", time.localtime(e.at))) != day:
+            lines.append(day := today)
+        arrow = f"{e.old or '·'} → {e.new}" if e.new else ""
+        stamp = time.strftime("%H:%M:%S", time.localtime(e.at))
+        lines.append(f"  {stamp}  {_about(e):11} {arrow:20} {_said(e, deployment)}".rstrip())
+    return "\n".join(lines)
 
 
-def history(events: Sequence[Event]) -> str:
-    return "\n".join(event(e) for e in events)
+def _about(e: Event) -> str:
+    subject, _, what = e.kind.partition(".")
+    return "" if subject == "note" else f"job {what}" if subject == "job" else subject
+
+
+def _said(e: Event, deployment: Deployment) -> str:
+    """The event's sentence; where it has none, the facts that came with it."""
+    if line := stories.line(e, deployment):
+        return line
+    by = "" if e.by == SERVICE else e.by
+    facts = [f"{k} {v}" for k, v in e.detail.items() if v and not isinstance(v, dict | list) and k != "tail"]
+    return "; ".join(filter(None, [by, e.detail.get("sentence") or ", ".join(facts)]))
 
 
 def history_data(events: Sequence[Event]) -> list[dict[str, Any]]:
@@ -138,13 +200,19 @@ def history_data(events: Sequence[Event]) -> list[dict[str, Any]]:
     ]
 
 
-def checks(results: Sequence) -> str:
-    marks = {True: "ok  ", False: "FAIL", None: "--  "}
-    return "\n".join(f"{marks[r.ok]}  {r.part:16} {r.sentence} {r.next_step}".rstrip() for r in results)
+MARKS = {True: "ok", False: "FAIL", None: "-"}
 
 
-def keys(keys: Sequence, now: float) -> str:
-    return table(
-        [{"PREFIX": k.prefix, "NAME": k.name, "TEAM": k.team, "TAGS": ",".join(sorted(k.tags)),
-          "STATE": "alive" if k.alive(now) else "dead"} for k in keys]
-    )  # fmt: skip
+def checks(results: Sequence[Any]) -> str:
+    """One line for each part, and below a failing one how to mend it."""
+    lines = []
+    for r in results:
+        lines.append(f"{MARKS[r.ok]:4}  {r.part:12} {r.sentence}")
+        lines += [f"      {'':12} {step}" for step in r.next_step.splitlines()]
+    failed = sum(r.ok is False for r in results)
+    lines.append(f"{plural(failed, 'part')} to mend." if failed else "Everything that is configured works.")
+    return "\n".join(lines)
+
+
+def checks_data(results: Sequence[Any]) -> list[dict[str, Any]]:
+    return [{"part": r.part, "ok": r.ok, "sentence": r.sentence, "next_step": r.next_step} for r in results]

@@ -1,0 +1,157 @@
+"""The words of `dayzero`, parsed. Only argparse is imported here, so that the answer to a typo comes at once."""
+
+import argparse
+import re
+from typing import NoReturn
+
+from bot.commands import nearest
+from lifecycle.errors import Permanent
+
+PROLOGUE = "Serve, test and offer an open-weights model the day it is published."
+EPILOGUE = """\
+exit status: 0 done; 1 a person must change something first; 2 the command line itself is wrong; 75 try again later.
+`dayzero gauntlet run` and `conclude` say 0 PASS, 1 FAIL, 3 INCONCLUSIVE, 2 when they could not begin.
+`dayzero check` proves each part of the installation. A deployment may be named by its id or its model.
+"""
+
+
+class WrongWords(Permanent):
+    """The command line can't be understood."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that raises WrongWords with the nearest valid word, instead of leaving the process."""
+
+    def error(self, message: str) -> NoReturn:
+        near = ""
+        if found := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
+            choices = [choice.strip(" '") for choice in found[2].split(",")]
+            message = f"{found[1]!r} is none of {', '.join(choices)}"
+            near = nearest(found[1], choices)
+        elif found := re.search(r"unrecognized arguments: (\S+)", message):
+            near = nearest(found[1], [option for action in self._actions for option in action.option_strings])
+        raise WrongWords(f"{message[0].upper()}{message[1:].rstrip('.')}.", near or f"See `{self.prog} --help`.")
+
+
+def parser(*, gauntlet: bool = True) -> Parser:
+    """Each verb sets `verb`, or `run` where the Gauntlet brings its own. Without `gauntlet` its words are not known."""
+    top = Parser(
+        prog="dayzero",
+        description=PROLOGUE,
+        epilog=EPILOGUE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--config", help="the settings file ($DAYZERO_CONFIG, else ./dayzero.toml)")
+    top.add_argument("--json", action="store_true", help="answer in JSON, errors too")
+    verbs = top.add_subparsers(required=True, metavar="COMMAND", dest="verb", parser_class=Parser)
+    _looking(verbs)
+    _deciding(verbs)
+    _operating(verbs)
+    _gateway(verbs)
+    if gauntlet:
+        from gauntlet.cli import add_parser  # brings the HTTP client and the suites: only when it is asked for
+
+        add_parser(verbs)
+    else:
+        verbs.add_parser("gauntlet", help="judge a model: run, check, conclude", add_help=False)
+    _everywhere(verbs)
+    return top
+
+
+def _verb(verbs: argparse._SubParsersAction, name: str, text: str) -> argparse.ArgumentParser:
+    return verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False)
+
+
+def _looking(verbs: argparse._SubParsersAction) -> None:
+    made = _verb(verbs, "status", "what is served, what is coming, what waits for a person")
+    made.add_argument("name", nargs="?", metavar="DEPLOYMENT", help="all about this one: an id, or org/name")
+    made.add_argument("--retired", action="store_true", help="those that have ended, too")
+    made = _verb(verbs, "history", "all that happened to a deployment, oldest first")
+    made.add_argument("deployment", metavar="DEPLOYMENT", help="an id, or org/name")
+    made.add_argument("--tail", type=count, metavar="N", help="only the last N lines")
+
+
+def _deciding(verbs: argparse._SubParsersAction) -> None:
+    for name, text in (
+        ("plan", "how a model would be served here, whom it would evict, with the script; changes nothing"),
+        ("deploy", "find, plan and approve a model"),
+    ):
+        made = _verb(verbs, name, text)
+        made.add_argument("model", metavar="MODEL", help="org/name, org/name@revision, or its address on the Hub")
+        made.add_argument("--nodes", type=count, metavar="N", help="exactly so many nodes")
+        made.add_argument("--gpus", type=count, metavar="N", help="so many GPUs on each node")
+        made.add_argument("--context", type=count, metavar="TOKENS", help="length of the context")
+        made.add_argument("--engine", metavar="RUNTIME", help="start the ladder at this runtime of the settings")
+        made.add_argument("--for", dest="hours", type=hours, metavar="TIME", help="how long its jobs may run: 12h, 2d")
+    made = _verb(verbs, "approve", "approve the plan of a release that was offered")
+    made.add_argument("release", metavar="RELEASE", help="its number in `dayzero status`, or org/name")
+    made.add_argument("--digest", default="", help="only the plan with this digest: what you saw is what you approve")
+    made = _verb(verbs, "skip", "decide against a release")
+    made.add_argument("release", metavar="RELEASE", help="its number in `dayzero status`, or org/name")
+    for name, text in (
+        ("promote", "move a deployment to stable; or to preview: a held one up, a stable one back"),
+        ("retire", "stop serving a deployment and give its GPUs back; running answers are finished first"),
+        ("abandon", "give up a deployment that is broken, held or on its way"),
+        ("retry", "try again where it broke, or test a held deployment once more"),
+        ("fail", "decide that a held deployment is not good enough"),
+    ):
+        made = _verb(verbs, name, text)
+        made.add_argument("deployment", metavar="DEPLOYMENT", help="an id, or org/name")
+        if name == "promote":
+            made.add_argument(
+                "tag", choices=["stable", "preview"], nargs="?", default="stable", help="stable if left out"
+            )
+        made.add_argument("--because", default="", metavar="TEXT", help="the reason, for the history")
+
+
+def _operating(verbs: argparse._SubParsersAction) -> None:
+    _verb(verbs, "bot", "run the service: watch, decide, tell; until SIGTERM")
+    _verb(verbs, "tick", "take one step of everything that is due, then stop; not while the bot runs")
+    made = _verb(verbs, "check", "prove each part of the installation and say how to mend what fails")
+    made.add_argument("parts", nargs="*", metavar="PART", help="only these; all if left out")
+
+
+def _gateway(verbs: argparse._SubParsersAction) -> None:
+    made = _verb(verbs, "gateway", "run the gateway until SIGTERM")
+    made.add_argument("--host", help="listen here instead of gateway.host")
+    made.add_argument("--port", type=int, help="listen here instead of gateway.port")
+    keys = _verb(verbs, "keys", "keys of the gateway: create, list, revoke")
+    kinds = keys.add_subparsers(metavar="WHAT", dest="what", parser_class=Parser)
+    made = kinds.add_parser("create", help="make a key; it is shown this once", allow_abbrev=False)
+    made.add_argument("name", metavar="NAME", help="who or what will use it")
+    made.add_argument("--tags", default="preview,stable", help="what it may call: stable, preview, candidate")
+    made.add_argument("--team", default="", help="whose usage it is")
+    made.add_argument("--days", type=float, metavar="N", help="it expires after so many days")
+    made = kinds.add_parser("revoke", help="refuse a key from now on", allow_abbrev=False)
+    made.add_argument("which", metavar="KEY", help="its prefix dz-…, or its name")
+    kinds.add_parser("list", help="all keys that were ever issued", allow_abbrev=False)
+    made = _verb(verbs, "usage", "tokens and cost, summed")
+    by = ["model", "key", "team", "deployment", "day"]
+    made.add_argument("--by", default="model", choices=by, help="sum by this (model)")
+    made.add_argument("--days", type=float, default=30, metavar="N", help="of the last N days (30)")
+    made.add_argument("--csv", action="store_true", help="as CSV")
+
+
+def _everywhere(verbs: argparse._SubParsersAction) -> None:
+    """--json and --config are understood before and after the verb."""
+    for made in verbs.choices.values():
+        for action in [a for a in made._actions if isinstance(a, argparse._SubParsersAction)]:
+            _everywhere(action)
+        made.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="answer in JSON, errors too")
+        made.add_argument("--config", default=argparse.SUPPRESS, help="the settings file")
+
+
+def count(text: str) -> int:
+    """A whole number, at least 1."""
+    if not text.isdigit() or not 1 <= int(text) <= 10_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 10 million")
+    return int(text)
+
+
+def hours(text: str) -> float:
+    """12h, 2d, or a number of hours."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([hd]?)", text)
+    if not found or not 0 < (number := float(found[1]) * (24 if found[2] == "d" else 1)) <= 24 * 365:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration up to a year: say 12h or 2d")
+    return number

@@ -1,0 +1,255 @@
+"""What each verb of `dayzero` does: options in, an Answer out. A verb imports what it needs when it runs."""
+
+import getpass
+import json
+import os
+import time
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bot import show
+from bot.commands import nearest
+from bot.sentences import plural
+from lifecycle import actions, queries, releases
+from lifecycle.errors import NotFound, Refused
+from lifecycle.ledger import Ledger
+from lifecycle.records import Deployment, Release
+from lifecycle.settings import Settings, load
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The same twice: `data` for --json, `text` for people. Not `ok`: exit status 1."""
+
+    data: Any
+    text: str
+    ok: bool = True
+
+
+def _me() -> str:
+    try:
+        return f"{getpass.getuser()} (command line)"
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"user {os.getuid()} (command line)"
+
+
+def _settings(options: Namespace) -> Settings:
+    return load(options.config)
+
+
+def _ledger(options: Namespace) -> Ledger:
+    return Ledger(_settings(options).ledger_path, time.time)
+
+
+def _parts(settings: Settings) -> Any:
+    from bot.world import build  # brings the Hub's client and more: half a second that `status` need not wait
+
+    return build(settings)
+
+
+def _named(ledger: Ledger, name: str) -> Deployment:
+    try:
+        return queries.named(ledger.connection, name)
+    except NotFound as missing:
+        everything = queries.deployments(ledger.connection, retired=True)
+        known = {word for d in everything for word in (d.id, d.model)}
+        raise NotFound(str(missing), nearest(name, sorted(known)) or missing.next_step) from None
+
+
+def _release(ledger: Ledger, name: str) -> Release:
+    """By its number, or the newest of a repository."""
+    if name.isdigit():
+        return queries.release(ledger.connection, int(name))
+    found = queries.releases_in(ledger.connection, *releases.RELEASE.table)
+    for release in reversed(found):
+        if release.repo == name:
+            return release
+    advice = nearest(name, sorted({r.repo for r in found})) or "`dayzero status` lists them."
+    raise NotFound(f"There is no release {name!r}.", advice)
+
+
+# Looking --------------------------------------------------------------------------------------------------------
+
+
+def status(options: Namespace) -> Answer:
+    settings = _settings(options)
+    ledger = Ledger(settings.ledger_path, time.time)
+    waiting: list[Release] = []
+    if options.name:
+        found = [_named(ledger, options.name)]
+    else:
+        found = queries.deployments(ledger.connection, retired=options.retired)
+        waiting = queries.releases_in(ledger.connection, releases.FOUND, releases.OFFERED, releases.SNOOZED)
+    servers = {d.id: queries.servers_of(ledger.connection, d.id) for d in found}
+    data = show.status_data(found, servers, waiting)
+    if options.name:
+        victims = queries.victims_of(ledger.connection, found[0].id)
+        return Answer(data, show.one(found[0], servers[found[0].id], victims, time.time()))
+    return Answer(data, show.status(found, servers, waiting, time.time()))
+
+
+def history(options: Namespace) -> Answer:
+    ledger = _ledger(options)
+    deployment = _named(ledger, options.deployment)
+    events = queries.history(ledger.connection, deployment.id)
+    events = events[-options.tail :] if options.tail else events
+    return Answer(show.history_data(events), show.history(events, deployment))
+
+
+# Deciding -------------------------------------------------------------------------------------------------------
+
+
+def _wishes(options: Namespace) -> dict[str, Any]:
+    wishes = {name: getattr(options, name) for name in ("nodes", "gpus", "context", "engine", "hours")}
+    return {name: value for name, value in wishes.items() if value is not None}
+
+
+def plan(options: Namespace) -> Answer:
+    from batch.hub import parse_reference
+
+    parts = _parts(_settings(options))
+    reference = parse_reference(options.model)
+    facts = parts.hub.facts(reference.repo, reference.revision)
+    made, refusal = parts.offers.planned(facts, **_wishes(options))
+    if made is None:
+        return Answer({"refused": refusal}, f"No plan: {refusal}", ok=False)
+    script = parts.world.recipes.draft(made).path.read_text()
+    data = {"plan": made.to_dict(), "digest": made.digest, "script": script}
+    return Answer(data, f"{show.plan(facts, made)}\n\n{script}")
+
+
+def deploy(options: Namespace) -> Answer:
+    from batch.hub import parse_reference
+
+    parts = _parts(_settings(options))
+    reference = parse_reference(options.model)
+    release = parts.offers.ask(reference.repo, reference.revision, by=_me(), **_wishes(options))
+    made, said = actions.approve(parts.ledger, release.id, release.plan.digest, by=_me())
+    return Answer({"deployment": made, "release": release.id, "said": said}, said)
+
+
+def approve(options: Namespace) -> Answer:
+    ledger = _ledger(options)
+    made, said = actions.approve(ledger, _release(ledger, options.release).id, options.digest, by=_me())
+    return Answer({"deployment": made, "said": said}, said)
+
+
+def skip(options: Namespace) -> Answer:
+    ledger = _ledger(options)
+    said = actions.decide(ledger, _release(ledger, options.release).id, "skipped", by=_me())
+    return Answer({"said": said}, said)
+
+
+def promote(options: Namespace) -> Answer:
+    ledger = _ledger(options)
+    name = _named(ledger, options.deployment).id
+    said = actions.promote(ledger, name, options.tag, by=_me(), because=options.because)
+    return Answer({"said": said}, said)
+
+
+def _acting(action: Callable[..., str]) -> Callable[[Namespace], Answer]:
+    def run(options: Namespace) -> Answer:
+        ledger = _ledger(options)
+        said = action(ledger, _named(ledger, options.deployment).id, by=_me(), because=options.because)
+        return Answer({"said": said}, said)
+
+    return run
+
+
+# Operating ------------------------------------------------------------------------------------------------------
+
+
+def tick(options: Namespace) -> Answer:
+    from lifecycle.reconcile import only_one
+
+    settings = _settings(options)
+    with only_one(settings.site.state):
+        parts = _parts(settings)
+        found = parts.watch()
+        done = parts.tick()
+    data = {"found": found, "rows": done.rows, "stumbles": done.stumbles, "scheduler_ok": done.scheduler_ok}
+    text = f"{plural(found, 'new release')}, {plural(done.rows, 'row')} looked at"
+    return Answer(data, "\n".join([text, *done.stumbles]))
+
+
+def check(options: Namespace) -> Answer:
+    from bot import check as parts
+
+    results = parts.run(_settings(options), options.parts)
+    return Answer(show.checks_data(results), show.checks(results), ok=all(r.ok is not False for r in results))
+
+
+def bot(options: Namespace) -> int:
+    from bot.service import serve
+
+    return serve(_settings(options))
+
+
+# The gateway ----------------------------------------------------------------------------------------------------
+
+
+def gateway(options: Namespace) -> int:
+    settings = _settings(options)
+    changes = {name: value for name in ("host", "port") if (value := getattr(options, name)) is not None}
+    if changes:
+        settings = settings.model_copy(update={"gateway": settings.gateway.model_copy(update=changes)})
+    from gateway.__main__ import serve
+
+    return serve(settings)
+
+
+def keys(options: Namespace) -> Answer:
+    from gateway import cli
+    from gateway import keys as known
+    from gateway.store import open_store
+
+    settings = _settings(options)
+    if options.what == "create":
+        tags = [tag.strip() for tag in options.tags.split(",") if tag.strip()]
+        made = cli.issue_key(settings, options.name, tags, options.team, options.days, by=_me())
+        return Answer({"key": made}, made)
+    if options.what == "revoke":
+        said = cli.revoke_key(settings, options.which, by=_me())
+        return Answer({"said": said}, said)
+    now = time.time()
+    found = known.list_keys(open_store(settings.gateway_path))
+    data = [
+        {"prefix": k.prefix, "name": k.name, "team": k.team, "tags": sorted(k.tags), "created_at": k.created_at,
+         "expires_at": k.expires_at, "revoked_at": k.revoked_at, "alive": k.alive(now)}
+        for k in found
+    ]  # fmt: skip
+    return Answer(data, cli.list_keys(settings))
+
+
+def usage(options: Namespace) -> Answer:
+    from gateway import cli
+
+    if options.days <= 0:
+        raise Refused(f"There is no usage of the last {options.days:g} days.", "Say --days 30.")
+    settings = _settings(options)
+    data = json.loads(cli.report_usage(settings, options.by, options.days, "json"))
+    return Answer(data, cli.report_usage(settings, options.by, options.days, "csv" if options.csv else "table"))
+
+
+VERBS: dict[str, Callable[[Namespace], Answer | int]] = {
+    "status": status,
+    "history": history,
+    "plan": plan,
+    "deploy": deploy,
+    "approve": approve,
+    "skip": skip,
+    "promote": promote,
+    "retire": _acting(actions.retire),
+    "abandon": _acting(actions.retire),
+    "retry": _acting(actions.retry),
+    "fail": _acting(actions.fail),
+    "bot": bot,
+    "tick": tick,
+    "check": check,
+    "gateway": gateway,
+    "keys": keys,
+    "usage": usage,
+}
+"""Verb → what it does; the Gauntlet brings its own. An int is an exit status, of what runs until it is stopped."""
