@@ -34,7 +34,8 @@ def rung(engine: str = "vllm", name: str = "", *, argv: list[str] | None = None,
 class Launch:
     """One server's folder under `tmp`; `start` runs the launcher there."""
 
-    def __init__(self, tmp: Path, ladder: list[dict], nodes: int = 2, job: str = "77", **limits: object):
+    def __init__(self, tmp: Path, ladder: list[dict], nodes: int = 2, job: str = "77", model: str = "",
+                 **limits: object):  # fmt: skip
         self.run_folder = tmp / "runs" / "d1"
         self.folder = self.run_folder / "servers" / "1"
         self.job, self.nodes = job, nodes
@@ -43,7 +44,7 @@ class Launch:
             script = json.loads(one["environment"].get("SCRIPT", "{}"))
             one["environment"]["SCRIPT"] = json.dumps({"folder": str(self.state / one["runtime"]), **script})
         plan = {"nodes": nodes, "tensor_parallel": nodes, "context": 512, "dtype": "bfloat16"}
-        order = {"model_folder": str(tmp / "model"), "served_name": "acme/toy", "ladder": ladder, "plan": plan}
+        order = {"model_folder": model or str(tmp / "model"), "served_name": "acme/toy", "ladder": ladder, "plan": plan}
         write_json(self.folder / "launch.json", {**order, "address": "", "limits": {**QUICK, **limits}})
         self.process: subprocess.Popen | None = None
 
@@ -80,6 +81,15 @@ class Launch:
 
     def tell(self, number: int = signal.SIGTERM) -> None:
         os.kill(self.process.pid, number)
+
+    def tell_quietly(self) -> None:
+        """End it, whatever it does, and leave nothing."""
+        if self.process and self.process.poll() is None:
+            self.tell()
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.close()
 
     def said(self) -> str:
         return (self.folder / "out").read_text()

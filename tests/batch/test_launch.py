@@ -1,5 +1,6 @@
 """The launcher's whole behaviour, watched from outside: files, processes, HTTP."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -293,7 +294,5 @@ def test_a_bad_order_is_told(launch):
 
 
 def _ignoring(act, *arguments: object) -> None:
-    try:
+    with contextlib.suppress(OSError, http.client.HTTPException):
         act(*arguments)
-    except (OSError, http.client.HTTPException):
-        pass
