@@ -165,7 +165,8 @@ def _check_space(order: Order, sources: Collection[Source]) -> None:
 def _publish(order: Order, sources: Collection[Source], choice: Wanted) -> None:
     files = [{"path": s.path, "size": s.size, "sha256": s.sha256, "git_sha1": s.blob_id} for s in sources]
     head = {"repo": order.repo, "revision": order.revision, "endpoint": order.endpoint}
-    write_json(order.staging / MANIFEST, {**head, "files": files, "left_out": choice.leave})
+    size = sum(source.size for source in sources)
+    write_json(order.staging / MANIFEST, {**head, "bytes": size, "files": files, "left_out": choice.leave})
     for path in order.staging.rglob("*"):
         if path.is_file():
             path.chmod(0o444)
