@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
+
 from lab.campus import config
 from lab.campus.processes import Process, start, with_ports
 from lab.hub.remote import RemoteHub
@@ -18,9 +20,10 @@ from lab.slurm.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 ORG = "acme"
-BOT_TOKEN, APP_TOKEN = "xoxb-lab", "xapp-lab"
+BOT_TOKEN, APP_TOKEN, GITHUB_TOKEN = "xoxb-lab", "xapp-lab", "ghp_lab_bot"
 GPU_MEMORY = 2_000_000
 NODES = 4
+FRAMEWORKS = ("vllm-project/vllm", "huggingface/transformers")
 
 
 class Campus:
@@ -52,7 +55,8 @@ class Campus:
     @property
     def environment(self) -> dict[str, str]:
         """What dayzero's processes get: secrets, and the way to Slurm."""
-        secrets = {"SLACK_BOT_TOKEN": BOT_TOKEN, "SLACK_APP_TOKEN": APP_TOKEN, "LAB_JUDGE_KEY": config.JUDGE_KEY}
+        secrets = {"SLACK_BOT_TOKEN": BOT_TOKEN, "SLACK_APP_TOKEN": APP_TOKEN, "GITHUB_TOKEN": GITHUB_TOKEN}
+        secrets["LAB_JUDGE_KEY"] = config.JUDGE_KEY
         cluster = self.cluster.env() if self.cluster else {}
         loopback = "127.0.0.1,localhost"
         return {"DAYZERO_CONFIG": str(self.config), "NO_PROXY": loopback, "no_proxy": loopback, **secrets, **cluster}
@@ -71,6 +75,15 @@ class Campus:
         self._server("slack", "--port-file", "--dir", self.folder / "slack")
         self._server("judge", "--port-file")
         self._write_settings()
+        for repo in FRAMEWORKS:
+            self._github("repo", repo=repo)
+
+    def _github(self, action: str, **asked: object) -> None:
+        httpx.post(f"{self.url('github')}/_lab/{action}", json=asked, trust_env=False).raise_for_status()
+
+    def release_framework(self, repo: str, tag: str, body: str) -> None:
+        """A framework publishes a release on the lab's GitHub."""
+        self._github("publish", repo=repo, tag=tag, body=body)
 
     def _server(self, name: str, flag: str, *extra: object) -> None:
         port_file = self.folder / "ports" / name

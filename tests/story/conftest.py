@@ -29,6 +29,7 @@ def campus_of() -> Iterator[Callable[..., Campus]]:
         if slurm and (reason := probe.available()):
             pytest.skip(reason)
         folder = Path(tempfile.mkdtemp(prefix="dz-"))
+        folder.chmod(0o755)  # researchers are other users
         made.append(Campus(folder, slurm=slurm, **more))
         made[-1].up()
         return made[-1]
