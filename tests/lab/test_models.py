@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -192,7 +192,8 @@ def serving(program: str, folder: Path, model: str, arguments: list[str], log: P
         until(lambda: _completes(url, model, process, log), 420, f"{program} on {folder.name}", every=0.5)
         yield url, model
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
