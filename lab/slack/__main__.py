@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 from lab.slack.seed import Seed, load_seed
-from lab.slack.server import Workspace, running
+from lab.slack.server import Workspace, run, running
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     given = parser.parse_args()
     try:
         seed = load_seed(given.seed) if given.seed else Seed()
-        asyncio.run(serve(Workspace(given.dir, port=given.port, host=given.host, seed=seed), given.port_file))
+        run(serve(Workspace(given.dir, port=given.port, host=given.host, seed=seed), given.port_file))
     except (OSError, ValueError) as wrong:
         raise SystemExit(f"lab.slack: {wrong}") from None
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 
 from aiohttp import web
@@ -70,7 +70,7 @@ class Workspace:
 
         def main() -> None:
             try:
-                asyncio.run(self._main(started))
+                run(self._main(started))
             except BaseException as error:  # carried to the thread that waits for the start
                 failure.append(error)
                 started.set()
@@ -103,6 +103,12 @@ class Workspace:
         self.stop()
 
 
+def run(main: Coroutine) -> None:
+    """asyncio.run on asyncio's own loop, whatever policy the process has: `running` closes its listener by hand."""
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        runner.run(main)
+
+
 @contextlib.asynccontextmanager
 async def running(space: Workspace) -> AsyncIterator[Team]:
     """The workspace's server, open inside the `async with`."""
@@ -120,9 +126,11 @@ async def running(space: Workspace) -> AsyncIterator[Team]:
     try:
         yield team
     finally:
+        # asyncio forgets, open, a connection that it has accepted but not yet attached when a server closes:
+        # so first accept no more, then let those be attached, then close
+        asyncio.get_running_loop().remove_reader(listener)
+        await asyncio.sleep(0.01)
         await site.stop()
-        # a connection accepted in the last instant is not aiohttp's yet and would stay open for ever
-        await asyncio.sleep(0.02)
         team.feed.tell("stop")
         await team.sockets.stop()
         await runner.cleanup()

@@ -332,7 +332,7 @@ def test_keyboard_alone(slack, bot, opened):
     page = opened("alice")
     page.press("ArrowDown", "alt")
     page.wait_for("document.querySelector('#title').innerText === '#research'")
-    page.wait_for("document.querySelector('[data-action-id=approve]')")
+    page.wait_for("document.querySelector('[data-action-id=approve]') && document.activeElement.id === 'compose'")
     page.js("document.querySelector('[data-action-id=approve]').focus()")
     page.press("Enter")
     until(lambda: bot.of("approve"), 5, "the click by keyboard")

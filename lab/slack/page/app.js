@@ -13,6 +13,7 @@ let channel = null;
 let threadTs = null;
 let log, threadLog, modal, composer, threadComposer;
 const unread = new Map();
+const waiting = new Set();
 
 async function start() {
   Object.assign(world, await read("state"));
@@ -105,16 +106,37 @@ async function go(next) {
   tab("messages");
   closeThread();
   await fill();
-  composer.box.focus({ preventScroll: true });
+  if (matchMedia("(min-width: 701px)").matches) composer.box.focus({ preventScroll: true });
 }
 
 async function fill() {
   const shown = channel;
-  const answer = await read("messages", { channel: shown.id });
+  const answer = await meanwhile(() => read("messages", { channel: shown.id }), (got) => {
+    if (shown === channel) log.fill(got.messages);
+  });
   if (shown !== channel) return;
-  log.fill(answer.messages);
   seen(answer.messages.at(-1)?.ts);
-  if (threadTs) threadLog.fill((await read("thread", { channel: channel.id, ts: threadTs })).messages ?? []);
+  if (threadTs) await fillThread(threadTs);
+}
+
+function fillThread(ts) {
+  return meanwhile(() => read("thread", { channel: channel.id, ts }), (got) => {
+    if (got.ok && ts === threadTs) threadLog.fill(got.messages);
+  });
+}
+
+// a list that was asked for before a change and drawn after it would hide the change: hear it again on top
+async function meanwhile(ask, draw) {
+  const changes = [];
+  waiting.add(changes);
+  try {
+    const answer = await ask();
+    draw(answer);
+    return answer;
+  } finally {
+    waiting.delete(changes);
+    changes.forEach(apply);
+  }
 }
 
 function lastRead(id) {
@@ -152,13 +174,20 @@ function home() {
 }
 
 async function openThread(message) {
-  const answer = await read("thread", { channel: channel.id, ts: message.ts });
-  if (!answer.ok) return toast("This thread is not there any more.");
+  const root = message.thread_ts ?? message.ts;
+  threadTs = root;
+  const answer = await fillThread(root);
+  if (threadTs !== root) return;
+  if (!answer.ok) {
+    closeThread();
+    toast("This thread is not there any more.");
+    return;
+  }
   threadTs = answer.messages[0].ts;
   $("thread").hidden = false;
   document.body.classList.add("thread-open");
   $("thread-channel").textContent = $("title").textContent;
-  threadLog.fill(answer.messages);
+  threadLog.follow();
   threadComposer.box.focus({ preventScroll: true });
 }
 
@@ -169,10 +198,13 @@ function closeThread() {
 }
 
 function heard(change) {
-  if (change.kind === "message") said(change.message);
-  else if (change.kind === "gone") {
-    if (change.channel === channel.id) log.drop(change.ts);
-    threadLog.drop(change.ts);
+  if (change.kind === "message" && isNews(change.message)) {
+    unread.set(change.message.channel, (unread.get(change.message.channel) ?? 0) + 1);
+    sidebar();
+  }
+  if (change.kind === "message" || change.kind === "gone") {
+    for (const changes of waiting) changes.push(change);
+    apply(change);
   } else if (change.kind === "modal") modal.show(change.view);
   else if (change.kind === "home") {
     world.home = change.view;
@@ -184,17 +216,28 @@ function heard(change) {
   }
 }
 
-function said(message) {
-  const root = message.thread_ts ?? message.ts;
-  const top = root === message.ts || message.reply_broadcast;
-  if (message.channel === channel.id) {
-    if (top) log.put(message);
-    if (threadTs === root) threadLog.put(message);
-    if (top) seen(message.ts);
-  } else if (top && message.user !== world.me && !message.edited && !message.reply_count) {
-    unread.set(message.channel, (unread.get(message.channel) ?? 0) + 1);
-    sidebar();
+function isTop(message) {
+  return (message.thread_ts ?? message.ts) === message.ts || message.reply_broadcast;
+}
+
+function isNews(message) {
+  const first = !message.edited && !message.reply_count && message.user !== world.me;
+  return message.channel !== channel.id && isTop(message) && first;
+}
+
+function apply(change) {
+  if (change.kind === "gone") {
+    if (change.channel === channel.id) log.drop(change.ts);
+    threadLog.drop(change.ts);
+    return;
   }
+  const message = change.message;
+  if (message.channel !== channel.id) return;
+  if (isTop(message)) {
+    log.put(message);
+    seen(message.ts);
+  }
+  if (threadTs && threadTs === (message.thread_ts ?? message.ts)) threadLog.put(message);
 }
 
 function menu(open) {
