@@ -2,14 +2,15 @@
 
 It stands between Slurm (or the launcher) and the engine, because the engine can't be trusted to end:
 
-- SIGTERM comes from Slurm, at the beginning of a preemption, to job steps only. The engine goes on; the launcher on the
-  first node is told, which takes the address back, lets requests finish, and then stops everybody.
+- SIGTERM comes from Slurm, at the beginning of a preemption, to job steps only; or because another rank died. The
+  engine goes on; the launcher on the first node is told by SIGUSR1, and finds out which.
 - SIGUSR2 is that stop: SIGTERM to the engine, and SIGKILL to all that is left after stop_s or at a second SIGUSR2. So
   is the launcher's death where no Slurm would clean up.
 - When the engine ends, all it started is killed: workers outlive a killed vLLM, and keep its GPU memory.
 
 DAYZERO_RANKS in the environment: {"ranks": [{"argv", "log", "environment", "node"}], "launcher": pid, "host": name,
-"stop_s": s}; the rank is --rank, else SLURM_PROCID. Exit status: the engine's; 128 + n for a signal.
+"stop_s": s}; the rank is --rank, else SLURM_PROCID. Exit status: the engine's; 128 + n for a signal; WARNED when
+SIGTERM came first, which with some of Slurm's process trackers reaches the engine too.
 """
 
 import argparse
@@ -24,6 +25,7 @@ import sys
 import time
 from pathlib import Path
 
+WARNED = 99
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 POLL_S = 0.05
 
@@ -54,15 +56,17 @@ class Stop:
 
     def __init__(self, orders: dict):
         self.asked = 0
+        self.was_warned = False
         self._launcher, self._host = orders["launcher"], orders["host"]
 
     def ordered(self, *_: object) -> None:
         self.asked += 1
 
     def warned(self, *_: object) -> None:
+        self.was_warned = True
         if self._host == socket.gethostname():
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(self._launcher, signal.SIGTERM)
+                os.kill(self._launcher, signal.SIGUSR1)
 
 
 def supervise(rank: dict, number: int, stop: Stop, log, stop_s: float) -> int:
@@ -82,7 +86,7 @@ def supervise(rank: dict, number: int, stop: Stop, log, stop_s: float) -> int:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - there is one thread
+            preexec_fn=_prepare,  # noqa: PLW1509 - there is one thread
         )
     except OSError as error:
         say(f"{rank['argv'][0]} can't be started: {error.strerror}")
@@ -100,12 +104,21 @@ def supervise(rank: dict, number: int, stop: Stop, log, stop_s: float) -> int:
     bury(engine)
     code = engine.returncode
     say(f"rank {number} {'ended as it was told' if stop.asked else 'ended by itself'}, exit status {code}")
+    if stop.was_warned:
+        return WARNED
     if code == 0 and not stop.asked:
         return 1  # nobody asked it to end: the others must hear of it
     return 128 - code if code < 0 else code
 
 
-def _die_with_parent() -> None:
+def _prepare() -> None:
+    """In the engine, before its program: it dies with its rank, and what is meant for the rank doesn't kill it.
+
+    Slurm's linuxproc tracker sends a step's signals to every process in it.
+    """
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 

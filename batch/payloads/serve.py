@@ -19,9 +19,7 @@ from batch.payloads.launch.ladder import Ladder
 from batch.payloads.launch.order import BadOrder, Order, read_order
 from batch.payloads.launch.ports import NoPorts
 from batch.payloads.launch.report import Report
-from batch.payloads.launch.running import Run
-
-asked_to_stop: list[int] = []
+from batch.payloads.launch.running import Run, Signals
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,26 +27,28 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--run-folder", type=Path, required=True)
     parser.add_argument("--server", type=int, required=True)
     options = parser.parse_args(argv)
+    signals = Signals()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, frame: asked_to_stop.append(number))
+        signal.signal(number, signals.ask)
+    signal.signal(signal.SIGUSR1, signals.warn)
     folder = options.run_folder.absolute() / "servers" / str(options.server)
     allocation = this_job()
     folder.mkdir(parents=True, exist_ok=True)
     report = Report(folder, allocation)
     report.begin()
-    failure = serve(folder, allocation, report)
+    failure = serve(folder, allocation, report, signals)
     if failure is None:
         return 0
     report.failed(failure, rung=0 if not failure.log else int(failure.log.split("-")[0]))
     return 75 if failure.retryable else 1
 
 
-def serve(folder: Path, allocation: Allocation, report: Report) -> Failure | None:
+def serve(folder: Path, allocation: Allocation, report: Report, signals: Signals) -> Failure | None:
     """None when told to end. Whatever goes wrong, ourselves included, comes back as a Failure."""
     try:
         order = read_order(folder / "launch.json")
         _fits(order, allocation)
-        return Ladder(Run(order, allocation, folder, report, lambda: bool(asked_to_stop))).walk()
+        return Ladder(Run(order, allocation, folder, report, signals)).walk()
     except BadOrder as error:
         return Failure("order", f"{error}.", False, "Mend launch.json, or let the service write it again.")
     except NoPorts as error:

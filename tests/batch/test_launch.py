@@ -259,10 +259,25 @@ def test_a_killed_rank_leaves_no_engine(launch):
     server = launch(rung()).start()
     server.up()
     engine = next(int(f.name) for f in (server.state / "vllm" / "pids").iterdir() if f.read_text() == "rank 1")
-    shim = int(Path(f"/proc/{engine}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(shim, signal.SIGKILL)
+    os.kill(_parent(engine), signal.SIGKILL)
     until(lambda: engine not in server.engines(), 5, "the engine's death")
     until(lambda: server.starts(rank=1) == 2, 15, "a new start")
+
+
+def test_a_step_told_to_end_is_drained_like_the_job(launch):
+    """Slurm's SIGTERM at the beginning of a preemption reaches only the ranks: the running request still finishes."""
+    server = launch(rung()).start()
+    url = server.up()["url"]
+    statuses: list[int] = []
+    slow = threading.Thread(target=lambda: statuses.append(complete(url, "slow 3")))
+    slow.start()
+    until(lambda: server.read("heartbeat")["running"] == 1, 5, "the request runs")
+    for shim in {_parent(pid) for pid in server.engines()}:
+        os.kill(shim, signal.SIGTERM)
+    until(lambda: not server.read("endpoint"), 4, "the address is taken back")
+    assert server.ended() == 0
+    slow.join()
+    assert statuses == [200] and server.starts() == 1 and not server.engines()
 
 
 def test_a_requeued_run_forgets_its_elder(launch):
@@ -291,6 +306,10 @@ def test_a_bad_order_is_told(launch):
     server = launch(rung(), drain=3).start()
     assert server.ended() == 1
     assert "there is no limit 'drain'" in server.read("failure")["sentence"]
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _ignoring(act, *arguments: object) -> None:

@@ -17,7 +17,7 @@ from batch.payloads.launch.logs import KEEP, Log
 from batch.payloads.launch.order import Limits, Order, Rung, Shape
 from batch.payloads.launch.ports import Ports
 from batch.payloads.launch.probe import Sample, sample
-from batch.payloads.launch.ranks import srun_argv
+from batch.payloads.launch.ranks import srun_argv, srun_codes
 
 SHAPE = Shape(2, 2, 1, 1, False, 512, "bfloat16", False, 0)
 RUNG = Rung(0, "vllm", "vllm", ("/opt/vllm", "serve"), ("--enforce-eager",), {}, 60, "")
@@ -198,3 +198,16 @@ def test_a_log_is_followed_from_where_it_was(tmp_path):
         assert log.fresh()[0] == "half line"
     assert log.text.startswith("a\rb\nhalf line") and log.text.endswith("end\n") and len(log.text) <= 2 * KEEP
     assert log.tail(1) == "end"
+
+
+def test_what_srun_says_of_ended_ranks():
+    """Recorded from 22.05: exit codes, a signal, and lines that are about no rank."""
+    text = (
+        "srun: cluster configuration lacks support for cpu binding\n"
+        "srun: error: toy-02: task 1: Exited with exit code 99\n"
+        "srun: launch/slurm: _step_signal: Terminating StepId=4.0\n"
+        "slurmstepd-toy-01: error: *** STEP 4.0 ON toy-01 CANCELLED AT 2026-11-23T18:30:50 ***\n"
+        "srun: error: toy-01: task 0: Killed\n"
+        "srun: error: toy-[01-03]: tasks 0-2: Exited with exit code 1\n"
+    )
+    assert srun_codes(text) == [99, -9, 1]

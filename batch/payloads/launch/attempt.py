@@ -10,7 +10,7 @@ from batch.payloads.launch.loading import Loading, advance
 from batch.payloads.launch.order import Rung
 from batch.payloads.launch.probe import Question
 from batch.payloads.launch.ranks import Ranks
-from batch.payloads.launch.running import ASK_EVERY_S, POLL_S, Run, Stopped, Up
+from batch.payloads.launch.running import ASK_EVERY_S, POLL_S, Run, Stopped, Up, end
 
 SILENT_LOG_S = 60  # worth a word in the note
 
@@ -32,10 +32,10 @@ class Attempt:
     def wait(self) -> Up | Failure:
         patience = max(self._rung.start_timeout_s, 3 * self._order.shape.expected_load_s)
         while True:
-            if self._run.stopping():
+            if self._run.signals.stopping:
                 raise Stopped
             if (code := self._ranks.ended()) is not None:
-                self._ranks.stop()
+                end(self._run, self._ranks, code)
                 return classify(code, self._ranks.written())
             self._read_log()
             if outcome := self._ask():

@@ -77,7 +77,7 @@ class Ladder:
     def _back_off(self, rung: Rung, failure: Failure, seconds: float) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            if self._run.stopping():
+            if self._run.signals.stopping:
                 raise Stopped
             note = f"{failure.sentence} It is being started again."
             self._run.report.beat("starting", rung=rung.number, note=note, healthy=False)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from batch.payloads.engine_rank import WARNED
 from batch.payloads.launch import engines
 from batch.payloads.launch.allocation import Allocation
 from batch.payloads.launch.engines import Place
@@ -61,9 +62,10 @@ class Ranks:
             self._processes = [_srun(nodes, environment, self._srun_log)]
 
     def ended(self) -> int | None:
-        """The exit status of the first rank found ended (negative: a signal), None while all live."""
-        codes = [process.poll() for process in self._processes]
-        return next((code for code in codes if code is not None), None)
+        """How the first rank ended (negative: a signal), None while all live; WARNED only when no rank ended else."""
+        codes = [] if self._local else srun_codes(self.logs[-1].text)
+        codes += [code for code in (process.poll() for process in self._processes) if code is not None]
+        return next((code for code in codes if code != WARNED), codes[0] if codes else None)
 
     def follow(self) -> list[list[str]]:
         """New lines of each rank's log. Asked often, so that a log of days is never read at once."""
@@ -140,6 +142,14 @@ def srun_argv(nodes: Sequence[str]) -> list[str]:
         "-m",
         RANK,
     ]
+
+
+_TASK = re.compile(r"^srun: error: \S+: tasks? [\d,-]+: (?:Exited with exit code (\d+)|\w)", re.MULTILINE)
+
+
+def srun_codes(text: str) -> list[int]:
+    """What srun said of ranks that ended. It waits for the others, as long as KillWait: read it instead of waiting."""
+    return [int(code) if code else -signal.SIGKILL for code in _TASK.findall(text)]
 
 
 def _send(process: subprocess.Popen, number: signal.Signals) -> None:

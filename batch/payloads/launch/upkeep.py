@@ -7,7 +7,7 @@ from batch.payloads.launch import probe
 from batch.payloads.launch.failures import FROZEN, Failure, classify
 from batch.payloads.launch.health import Health
 from batch.payloads.launch.probe import Question
-from batch.payloads.launch.running import ASK_EVERY_S, POLL_S, Run, Stopped, Up
+from batch.payloads.launch.running import ASK_EVERY_S, POLL_S, Run, Stopped, Up, end
 
 
 def keep(run: Run, up: Up) -> Failure:
@@ -28,11 +28,11 @@ def _watch(run: Run, up: Up) -> Failure:
     limits = run.order.limits
     health, seen, asked_at, question = Health(time.monotonic()), probe.Sample(), 0.0, None
     while True:
-        if run.stopping():
+        if run.signals.stopping:
             _drain(run, up)
             raise Stopped
         if (code := up.ranks.ended()) is not None:
-            up.ranks.stop()
+            end(run, up.ranks, code)
             why = classify(code, up.ranks.written())
             minutes = (time.monotonic() - up.since) / 60
             return replace(why, sentence=f"It died after {minutes:.0f} min: {why.sentence}", retryable=True)

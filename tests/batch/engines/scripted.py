@@ -5,7 +5,7 @@ SCRIPT is a JSON object; each key is one behaviour, all may be left out:
     print        a file whose text it writes to stderr when it starts
     exit         end with this status at once (after `print`)
     only         "exit" and "print" apply for the first `only` starts; later ones go on (counted in `folder`)
-    rank         everything above applies to this rank only
+    rank         everything above applies to this rank only, and what is set off later too (there: 0 unless given)
     load_s       seconds of pretended loading, with vLLM's progress lines
     hang         never become ready
     crash        end at the first completion, though /health said 200
@@ -63,7 +63,8 @@ def main() -> None:
             print(Path(SCRIPT["print"]).read_text(), file=sys.stderr, flush=True)
         if "exit" in SCRIPT:
             sys.exit(SCRIPT["exit"])
-    threading.Thread(target=mischief, daemon=True).start()
+    if options.node_rank == SCRIPT.get("rank", 0):
+        threading.Thread(target=mischief, daemon=True).start()
     if options.headless or SCRIPT.get("hang"):
         while True:
             time.sleep(60)
