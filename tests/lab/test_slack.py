@@ -197,6 +197,7 @@ class Bot:
         # slack_sdk's close() waits three seconds for a read to end, unless the far end hangs up first
         self.handler.client.auto_reconnect_enabled = False
         self.slack.control.disconnect(warn=False)
+        until(lambda: not self.handler.client.is_connected(), 5, "the hang-up")
         self.handler.close()
 
 

@@ -118,7 +118,7 @@ function countLine(count) {
 // A list of messages that keeps its rows in order, its dividers right, and its end in sight.
 export class Log {
   constructor(node, world, options) {
-    Object.assign(this, { node, world, options, rows: new Map(), pinned: true });
+    Object.assign(this, { node, world, options, rows: new Map(), drawn: new Map(), pinned: true });
     node.addEventListener("scroll", () => {
       this.pinned = node.scrollHeight - node.scrollTop - node.clientHeight < 80;
     });
@@ -130,17 +130,23 @@ export class Log {
   }
 
   fill(messages) {
-    this.rows.clear();
-    this.node.replaceChildren();
+    // rows that did not change stay: whoever is about to click one keeps it, and the focus
+    const kept = new Set(messages.map((message) => message.ts));
+    for (const ts of [...this.rows.keys()]) {
+      if (!kept.has(ts)) this.forget(ts);
+    }
+    if (!this.rows.size) this.pinned = true;
     for (const message of messages) this.put(message, false);
     this.settle();
-    this.pinned = true;
     this.follow();
   }
 
   put(message, settle = true) {
-    const row = messageRow(message, this.world, this.options);
     const old = this.rows.get(message.ts);
+    const drawn = JSON.stringify(message);
+    if (old && this.drawn.get(message.ts) === drawn) return;
+    this.drawn.set(message.ts, drawn);
+    const row = messageRow(message, this.world, this.options);
     if (old) old.replaceWith(row);
     else {
       const later = [...this.rows.keys()].filter((ts) => ts > message.ts).sort()[0];
@@ -153,9 +159,14 @@ export class Log {
   }
 
   drop(ts) {
+    this.forget(ts);
+    this.settle();
+  }
+
+  forget(ts) {
     this.rows.get(ts)?.remove();
     this.rows.delete(ts);
-    this.settle();
+    this.drawn.delete(ts);
   }
 
   settle() {
