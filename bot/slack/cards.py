@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from slack_sdk.models.blocks import Block, ButtonElement, ConfirmObject
 
-from bot import show
+from bot import show, stories
 from bot.sentences import duration, params, plural, size
 from bot.slack.text import actions, code, context, divider, fields, header, safe, section
 from lifecycle import deployments, releases, servers
 from lifecycle.models import ModelFacts
 from lifecycle.plans import Plan
-from lifecycle.records import Deployment, Release, Server
+from lifecycle.records import Deployment, Release, Server, VictimRow
+from lifecycle.victims import CANCELLED, EXPECTED, REQUEUED, RESUMED, SPARED, SUSPENDED
 
 LATER_S = 3600
 
@@ -167,6 +168,27 @@ def _buttons(deployment: Deployment) -> list[ButtonElement]:
         case deployments.CACHING | deployments.STARTING | deployments.LISTING | deployments.TESTING:
             return [button("Cancel", "abandon", "danger")]
     return []
+
+
+def research_summary(deployment: Deployment, victims: Sequence[VictimRow]) -> Message:
+    """For the researchers' channel: the jobs that make room for a model, each with what became of it."""
+    lines = [
+        f"• job {code(v.handle, 20)} {safe(v.name, 60)} of {safe(v.user, 40)}, {plural(v.gpus, 'GPU')}: "
+        f"{VICTIM_WORDS[v.state]}"
+        for v in victims[:30]
+    ]
+    text = f"{plural(len(victims), 'research job')} make room for {safe(deployment.model)}"
+    return message(text, [section("\n".join([f"*{text}*", *lines])), context(safe(stories.SAVE_YOUR_WORK, 500))])
+
+
+VICTIM_WORDS = {
+    EXPECTED: "may be preempted soon",
+    REQUEUED: "was preempted, waits again",
+    CANCELLED: "was preempted and cancelled: must be resubmitted",
+    SUSPENDED: "is suspended",
+    RESUMED: "runs again",
+    SPARED: "was not needed",
+}
 
 
 def _framework(release: Release) -> Message:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bot import stories
 from bot.people import Directory
-from bot.slack.cards import Message, message, release_card
+from bot.slack.cards import Message, message, release_card, research_summary
 from bot.slack.gate import SlackGate
 from bot.slack.text import block_code, code, safe, section
 from lifecycle import cursors, queries, releases
@@ -70,6 +70,7 @@ class Teller:
             self._report(event, deployment, card)
         if event.victim_id is not None:
             self._owner(event, deployment)
+            self._summary(deployment)
 
     def _report(self, event: Event, deployment: Deployment, card: str) -> None:
         found = [(event.detail.get("picture"), "The report at a glance"), (event.detail["report"], "The whole report")]
@@ -91,6 +92,14 @@ class Teller:
         elif self._research:
             text = f"{safe(event.detail.get('user', ''))}: {safe(told, 2500)}"
             self._gate.put(f"event:{event.id}:owner", self._research, message(text, [section(text)]))
+
+    def _summary(self, deployment: Deployment) -> None:
+        """One message for all researchers, kept up to date: who makes room for this model, and how each job is."""
+        if not self._research:
+            return
+        victims = queries.victims_of(self._ledger.connection, deployment.id)
+        said = research_summary(deployment, victims)
+        self._gate.put(f"victims:{deployment.id}", self._research, said)
 
     def _notice(self, event: Event) -> None:
         said = {

@@ -111,10 +111,13 @@ def test_owners_are_told_before_and_after(office: Office) -> None:
     office.chat.tell()
     assert "your job 17 (pretrain" in words(office.bob.dms()[-1])
     assert "2.0 GPU-hours at stake" in words(office.bob.dms()[-1])
+    assert "may be preempted soon" in words(office.alice.messages("#research")[0])
     (victim,) = queries.victims_of(ledger.connection, made)
     ledger.move_victim(victim, "requeued")
     office.chat.tell()
     assert "was preempted by acme/tiny" in words(office.bob.dms()[-1])
+    assert "waits again" in words(office.alice.messages("#research")[0])
+    assert len(office.alice.messages("#research")) == 1
     assert [m.recipients for m in office.mail.messages if "17" in m.subject] == [("bob@example.com",)] * 2
 
 
