@@ -280,6 +280,16 @@ def test_a_step_told_to_end_is_drained_like_the_job(launch):
     assert statuses == [200] and server.starts() == 1 and not server.engines()
 
 
+def test_a_death_that_slurm_answers_with_sigterm_is_no_order_to_end(launch):
+    """srun sends SIGTERM to the ranks that are left, and they take their time: still started again, not ended."""
+    server = launch(rung(die="die-now", rank=1, deaf=True), stop_s=2).start()
+    server.up()
+    engine = next(pid for pid in server.engines() if (server.state / "vllm/pids" / str(pid)).read_text() == "rank 0")
+    server.make("die-now")
+    os.kill(_parent(engine), signal.SIGTERM)
+    until(lambda: server.read("endpoint") and server.starts(rank=1) == 2, 20, "it is up again")
+
+
 def test_a_requeued_run_forgets_its_elder(launch):
     """Files of the run before are removed first thing; the new endpoint carries the restart count."""
     server = launch(rung(load_s=2))

@@ -71,6 +71,7 @@ class Up:
 def end(run: Run, ranks: Ranks, code: int) -> None:
     """After a rank ended: end the others. Raises Stopped when that was no death, but somebody ending the job."""
     ranks.stop()
+    if code != WARNED:  # the death explains the warning, which may be old by now: stopping a deaf engine takes long
+        run.signals.calm()
     if code == WARNED or run.signals.stopping:
         raise Stopped
-    run.signals.calm()

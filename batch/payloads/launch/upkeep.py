@@ -32,6 +32,9 @@ def _watch(run: Run, up: Up) -> Failure:
             _drain(run, up)
             raise Stopped
         if (code := up.ranks.ended()) is not None:
+            note = "A rank of its engine ended."
+            run.report.beat("ready", rung=up.rung.number, note=note, progress=1.0, healthy=False)
+            run.report.down()  # before the others are waited for
             end(run, up.ranks, code)
             why = classify(code, up.ranks.written())
             minutes = (time.monotonic() - up.since) / 60
