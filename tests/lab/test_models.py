@@ -176,6 +176,7 @@ def serving(program: str, folder: Path, model: str, arguments: list[str], log: P
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     quick = {"DAYZERO_LAB_FORK": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
+    quick |= {"TORCH_COMPILE_DISABLE": "1"}
     quiet = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
     local = {"VLLM_HOST_IP": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
     argv = [ENGINE / program, "serve", folder, "--host", "127.0.0.1", "--port", str(port), "--dtype", "bfloat16"]
