@@ -45,8 +45,9 @@ class Scheduler(Protocol):
     def forecast(self, script: Script) -> Forecast:
         """When would it start, and whom would it evict?"""
 
-    def cancel(self, handle: str) -> None:
-        """Ask for the end (SIGTERM first, so that a server drains). Idempotent; does not wait."""
+    def cancel(self, handle: str, *, gently: bool = False) -> None:
+        """End a job; idempotent, does not wait. `gently`: only its batch script gets SIGTERM, so that it can drain;
+        a job that does not run yet, or does not heed it, needs a second call without."""
 
     def tell(self, handle: str, message: str) -> None:
         """Leave a short notice on somebody's job where the scheduler can (its admin comment); best effort."""

@@ -24,7 +24,7 @@ def step_server(world: World, deployment: Deployment, server: Server, snapshot: 
     if seen.state.ended:
         _ended(world, deployment, server, job, seen)
     elif server.state == servers.DRAINING:
-        cancel(world, job)
+        cancel(world, job, gently=seen.state is JobState.RUNNING)
     else:
         ALIVE[server.state](world, deployment, server, job, seen)
 

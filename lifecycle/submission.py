@@ -39,11 +39,11 @@ def look(job: Job | None, snapshot: Snapshot) -> Sighting | None:
     return snapshot.look(job.handle)
 
 
-def cancel(world: World, job: Job) -> None:
-    """Ask for the end of a job; asked again only after a while, because each time costs a command."""
+def cancel(world: World, job: Job, *, gently: bool = False) -> None:
+    """Ask for the end of a job; asked again, then not gently, only after a while: each time costs a command."""
     asked = job.cancelled_at
     if job.handle is None or job.ended_at is not None:
         return
     if asked is None or world.clock() - asked > world.limits.cancel_again_s:
-        world.scheduler.cancel(job.handle)
+        world.scheduler.cancel(job.handle, gently=gently and asked is None)
         world.ledger.job_cancelled(job.key)

@@ -18,7 +18,7 @@ class Limits:
     submit_attempts: int = 5
     heartbeat_stale_s: float = 60
     sick_s: float = 600
-    cancel_again_s: float = 60
+    cancel_again_s: float = 45  # longer than the launcher drains
     retry_after_s: float = 5
     retry_after_most_s: float = 300
 

@@ -99,7 +99,7 @@ class LocalScheduler:
             return Forecast(starts_at=None, note=refusal.advice)
         return Forecast(starts_at=self._clock())
 
-    def cancel(self, handle: str) -> None:
+    def cancel(self, handle: str, *, gently: bool = False) -> None:
         """Write the wish down, tell the supervisor: TERM to the process group, KILL after `kill_wait_s`. Idempotent."""
         master, _, index = handle.partition("_")
         for job in jobs_in(self._folder):

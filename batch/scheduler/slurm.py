@@ -97,12 +97,15 @@ class SlurmScheduler:
         note = "" if starts_at else "Slurm named no start time."
         return Forecast(starts_at=starts_at, victims=self._victims(ids) if ids else (), note=note)
 
-    def cancel(self, handle: str) -> None:
+    def cancel(self, handle: str, *, gently: bool = False) -> None:
         """Plain scancel: a waiting job is gone at once. Every process of a running one, batch script and steps, gets
         SIGTERM and, if it still lives after the site's KillWait (30 s as delivered), SIGKILL: so it ends for certain.
-        (`--signal=TERM` would give more time, but a script that ignores it would hold its GPUs for ever.)
+
+        That SIGTERM reaches the engines too, and cuts the requests that run. `gently` only the batch script hears it:
+        our launcher drains, then exits; a script that ignores it would hold its GPUs for ever.
         """
-        answer = self._run(["scancel", handle], self._timeout_s)
+        argv = ["scancel", "--batch", "--signal=TERM", handle] if gently else ["scancel", handle]
+        answer = self._run(argv, self._timeout_s)
         sentence = said(answer)
         if not answer.code or "Invalid job id" in sentence or "already comp" in sentence:
             return

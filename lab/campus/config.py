@@ -108,6 +108,8 @@ def runtimes(engine: Path) -> str:
         "GLOO_SOCKET_IFNAME": "lo",
         "VLLM_NO_USAGE_STATS": "1",
         "OMP_NUM_THREADS": "1",
+        "DAYZERO_LAB_FORK": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     }
     return "\n".join(
         [

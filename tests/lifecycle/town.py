@@ -60,7 +60,7 @@ class TownScheduler:
     def forecast(self, script: Script) -> Forecast:
         return Forecast(starts_at=self.clock(), victims=self.victims)
 
-    def cancel(self, handle: str) -> None:
+    def cancel(self, handle: str, *, gently: bool = False) -> None:
         self.set(handle, JobState.CANCELLED)
 
     def tell(self, handle: str, message: str) -> None:
