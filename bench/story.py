@@ -28,7 +28,7 @@ def _run(campus: Campus) -> tuple[dict[str, float], float | None]:
     campus.start_bot()
     campus.fill_with_research()
     ledger = Ledger(campus.folder / "state" / "ledger.db")
-    _until(lambda: ledger.rows("SELECT 1 FROM watches WHERE source = 'hub:acme' AND polled_at > 0"))
+    _until(lambda: ledger.watched("hub:acme"))
     published = time.time()
     model = campus.publish(ROOT / ".lab" / "models", "good")
     _until(lambda: (r := ledger.release(model)) and r["state"] == "OFFERED")

@@ -77,6 +77,7 @@ class Demo:
         _say(f"The gateway:                        {campus.gateway_url}/\n")
         if not self.headless:
             webbrowser.open(page)
+        self._until_watched()
         good = self._publish("good")
         self._approve(good)
         deployment = self.ledger.wait(good, ("PREVIEW",), PATIENCE_S, self._narrate)
@@ -88,6 +89,15 @@ class Demo:
         held = self.ledger.wait(leaky, ("DRAINING", "RETIRED", "HELD", "PREVIEW"), PATIENCE_S, self._narrate)
         self._narrate()
         return self._conclude(good, leaky, deployment["verdict"], held)
+
+    def _until_watched(self) -> None:
+        """An organisation's past is not announced: what is published before the first look would be past."""
+        deadline = time.monotonic() + 60
+        while not self.ledger.watched("hub:acme"):
+            self._narrate()
+            if time.monotonic() > deadline:
+                raise StoryFailed("The watcher has not looked at acme within a minute.")
+            time.sleep(0.1)
 
     def _publish(self, name: str) -> str:
         repo = self.campus.publish(self.shelf, name)

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from lab.campus import config
-from lab.campus.processes import Process, start, with_ports
+from lab.campus.processes import Process, end_all_marked, start, with_ports
 from lab.hub.remote import RemoteHub
 from lab.slack.person import Person
 from lab.slurm import probe, research
@@ -136,6 +136,7 @@ class Campus:
             self.stop(name)
         if self.cluster:
             self.cluster.down()
+        end_all_marked(f"DAYZERO_CONFIG={self.config}")  # jobs of the embedded default outlive the bot, as they should
 
     def forget(self) -> None:
         """Remove what earlier runs left: ledger, run folders, weights, messages, repositories. Trained models stay."""

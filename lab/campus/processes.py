@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from batch.scheduler import local_processes
+
 STOP_S = 15
 PR_SET_PDEATHSIG = 1
 
@@ -71,6 +73,16 @@ def with_ports(process: Process, port_file: Path, timeout_s: float = 60) -> Proc
         time.sleep(0.02)
     process.ports = tuple(int(line) for line in port_file.read_text().split())
     return process
+
+
+def end_all_marked(mark: str) -> None:
+    """End every process that has `mark` ('NAME=value') in its environment: SIGTERM, after a while SIGKILL."""
+    deadline = time.monotonic() + STOP_S
+    local_processes.send(local_processes.marked(mark), signal.SIGTERM)
+    while left := local_processes.marked(mark):
+        if time.monotonic() > deadline:
+            local_processes.send(left, signal.SIGKILL)
+        time.sleep(0.1)
 
 
 def _die_with_parent() -> None:

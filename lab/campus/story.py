@@ -54,6 +54,10 @@ class Ledger:
         query = "SELECT * FROM releases WHERE repo = ? ORDER BY id DESC LIMIT 1"
         return next(iter(self.rows(query, model)), None)
 
+    def watched(self, source: str) -> bool:
+        """Has the watcher had its first good look?"""
+        return bool(self.rows("SELECT 1 FROM watches WHERE source = ? AND polled_at > 0", source))
+
     def moments(self, model: str) -> dict[str, float]:
         """kind of event → when it first happened to this model."""
         query = (

@@ -38,7 +38,7 @@ def test_killed_after_every_event(campus_of, where: str) -> None:
                 kills += 1
                 campus.stop("bot")
             campus.start_bot(DYING)
-        elif not published and ledger.rows("SELECT 1 FROM watches WHERE source = 'hub:acme' AND polled_at > 0"):
+        elif not published and ledger.watched("hub:acme"):
             published = campus.publish(SHELF, "good")
         elif published and state() == "" and (r := ledger.release(published)) and r["state"] == "OFFERED":
             alice.click("approve", channel="#models")

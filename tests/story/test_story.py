@@ -19,8 +19,9 @@ def question():
 
 
 def publish_and_approve(campus, name: str) -> str:
-    repo = campus.publish(SHELF, name)
     ledger = ledger_of(campus)
+    until(lambda: ledger.watched("hub:acme"), 60, "the watcher's first look")
+    repo = campus.publish(SHELF, name)
     until(lambda: (r := ledger.release(repo)) and r["state"] == "OFFERED", 60, f"a card for {repo}")
     assert campus.person("alice").click("approve", channel="#models", timeout=30)
     until(lambda: ledger.deployment(repo), 30, f"{repo} to be approved")
