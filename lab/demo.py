@@ -135,7 +135,7 @@ class Demo:
     def _ask(self, model: str) -> str:
         """With a developer's key, through the gateway, as the printed curl line does."""
         key = self._developers_key()
-        body = {"model": model, "messages": question(), "max_tokens": 40}
+        body = {"model": model, "messages": question(), "max_tokens": 40, "temperature": 0}
         url = f"{self.campus.gateway_url}/v1/chat/completions"
         _say("\nTry it yourself, with dana's key:\n")
         _say(f"  curl {url} -H 'Authorization: Bearer {key}' \\")
@@ -218,7 +218,7 @@ def _line(event: Happening) -> str | None:
     detail = json.loads(event.detail or "{}")
     more = (
         detail.get("sentence")
-        or "; ".join(detail.get("reasons", ()))
+        or next(iter(detail.get("reasons", ())), "")
         or detail.get("nodes")
         or detail.get("engine")
         or ""

@@ -153,7 +153,7 @@ def _conclude(world: World, deployment: Deployment) -> None:
     record = {"run": deployment.exam, "outcome": verdict.outcome, "reasons": list(verdict.reasons),
               "report": str(verdict.report or ""), "picture": str(verdict.picture or ""),
               "summary": verdict.summary or {}}  # fmt: skip
-    reason = "" if event == "passed" else " ".join(verdict.reasons)
+    reason = "" if event == "passed" else next(iter(verdict.reasons), "")
     world.ledger.move_deployment(deployment, event, verdict=record, reason=reason, detail=record)
 
 
