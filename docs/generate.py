@@ -1,0 +1,190 @@
+"""`python -m docs.generate`: the pages that are drawn from the code. A test compares them with what lies here."""
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from bot.commands import HELP
+from lifecycle import deployments, releases, servers, victims
+from lifecycle.deployments import DEPLOYMENT
+from lifecycle.machine import BROKE_IN, Machine
+from lifecycle.releases import RELEASE
+from lifecycle.servers import SERVER
+from lifecycle.settings import SECRETS, Settings
+from lifecycle.victims import VICTIM
+
+HERE = Path(__file__).parent
+NOTICE = "Written by `python -m docs.generate`; a test compares it with the code."
+
+
+# machines.md ----------------------------------------------------------------------------------------------------
+
+
+def machines() -> str:
+    pairs = ((RELEASE, releases), (DEPLOYMENT, deployments), (SERVER, servers), (VICTIM, victims))
+    parts = ["# The four machines", NOTICE, "What each state asks of a person: [operate.md](operate.md)."]
+    for machine, module in pairs:
+        parts += [f"## {machine.name.capitalize()}", module.__doc__.strip(), diagram(machine)]
+    return "\n\n".join(parts) + "\n"
+
+
+def diagram(machine: Machine) -> str:
+    """Mermaid; events between the same two states share an arrow."""
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {machine.start}"]
+    for state, arrows in machine.table.items():
+        targets: dict[str, list[str]] = {}
+        for event, target in arrows.items():
+            targets.setdefault("BACK" if target == BROKE_IN else target, []).append(event)
+        lines += [f"    {state} --> {target}: {', '.join(events)}" for target, events in targets.items()]
+        if not arrows:
+            lines.append(f"    {state} --> [*]")
+    if any(BROKE_IN in arrows.values() for arrows in machine.table.values()):
+        lines.insert(2, f'    state "{BROKE_IN.strip("()")}" as BACK')
+    return "\n".join([*lines, "```"])
+
+
+# settings.md ----------------------------------------------------------------------------------------------------
+
+
+def settings() -> str:
+    parts = [
+        "# Settings",
+        NOTICE,
+        "One TOML file: `--config`, else `$DAYZERO_CONFIG`, else `./dayzero.toml`. Paths may be relative to its folder."
+        " A key that is not here is refused, with the nearest one that is. [dayzero.example.toml](dayzero.example.toml)"
+        " is a file to start from; `dayzero check` proves what it says.",
+        "Secrets come from the environment only:",
+        "\n".join(
+            ["| variable | key |", "| --- | --- |", *(f"| `{v}` | `{'.'.join(k)}` |" for v, k in SECRETS.items())]
+        ),
+        *_section(Settings, ""),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(model: type[BaseModel], path: str) -> Iterator[str]:
+    keys = {name: f for name, f in model.model_fields.items() if _below(f.annotation)[0] is None}
+    if keys:
+        yield f"## `[{path}]`" if path else "## The top of the file"
+        if model.__doc__ and path:
+            yield " ".join(model.__doc__.split())
+        rows = [
+            f"| `{name}` | {_type(f.annotation)} | {_default(f)} | {_about(model, name, f)} |"
+            for name, f in keys.items()
+        ]
+        yield "\n".join(["| key | type | default | what it means |", "| --- | --- | --- | --- |", *rows])
+    for name, f in model.model_fields.items():
+        below, many = _below(f.annotation)
+        if below is not None:
+            yield from _section(below, ".".join(filter(None, [path, name, "<name>" if many else ""])))
+
+
+def _below(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
+    """(the section, is it one of many by name?)"""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation, False
+    for inner in get_args(annotation):
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            return inner, True
+    return None, False
+
+
+WORDS = {
+    "str": "text", "int": "whole number", "float": "number", "bool": "true or false", "Path": "path",
+    "SecretStr": "secret", "NoneType": "",
+}  # fmt: skip
+
+
+def _type(annotation: Any) -> str:
+    inner = [a for a in get_args(annotation) if a is not type(None) and a is not Ellipsis]
+    if get_origin(annotation) is None:
+        return WORDS[annotation.__name__]
+    if all(isinstance(a, str) for a in inner):
+        return " or ".join(f"`{a}`" for a in inner)
+    if get_origin(annotation) is tuple:
+        return f"list of {_type(inner[0])}"
+    if len(inner) == 2:
+        return f"table of {_type(inner[1])}"
+    return _type(inner[0])
+
+
+def _default(field: Any) -> str:
+    if field.description and field.annotation is not None and "SecretStr" in str(field.annotation):
+        return f"`${field.description}`"
+    if field.is_required():
+        return "**must be given**"
+    value = field.default if field.default is not PydanticUndefined else field.default_factory()
+    if value is None or value in ("", (), {}):
+        return "empty"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return ", ".join(f"`{v}`" for v in value)
+    return f"`{value}`"
+
+
+def _about(model: type[BaseModel], name: str, field: Any) -> str:
+    """The comment beside the key in the code, and its limits."""
+    found = re.search(rf"^    {name}: .*?  # (.+)$", inspect.getsource(model), re.MULTILINE)
+    said = found[1].replace("<", "&lt;") if found else ""
+    return "; ".join(filter(None, [said, _rule(field)]))
+
+
+SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+
+
+def _rule(field: Any) -> str:
+    rules = [f"{SIGNS[k]} {getattr(m, k)}" for m in field.metadata for k in SIGNS if getattr(m, k, None) is not None]
+    return ", ".join(rules)
+
+
+# slack-manifest.yaml --------------------------------------------------------------------------------------------
+
+SCOPES = {
+    "auth.test": (),
+    "apps.connections.open": (),  # the app-level token's connections:write
+    "chat.postMessage": ("chat:write",),
+    "chat.update": ("chat:write",),
+    "conversations.list": ("channels:read", "groups:read"),
+    "conversations.history": ("channels:history", "groups:history", "metadata.message:read"),
+    "conversations.replies": ("channels:history", "groups:history", "metadata.message:read"),
+    "conversations.open": ("im:write",),
+    "files_upload_v2": ("files:write",),
+    "users.lookupByEmail": ("users:read", "users:read.email"),
+    "usergroups.list": ("usergroups:read",),
+    "usergroups.users.list": ("usergroups:read",),
+    "slash commands": ("commands",),
+    "app_mention": ("app_mentions:read",),
+}
+"""What the bot calls → the scopes that Slack wants for it."""
+
+EVENTS = ("app_mention", "message.channels", "message.groups")
+
+
+def manifest() -> str:
+    scopes = sorted({scope for wanted in SCOPES.values() for scope in wanted})
+    lines = [f"# {NOTICE}", "display_information:", "  name: dayzero"]
+    lines += ["  description: New open-weights models, served and tested the day they are published", "features:"]
+    lines += ["  bot_user:", "    display_name: dayzero", "    always_online: true", "  slash_commands:"]
+    for command, text in HELP.items():
+        usage = text.partition("`: ")[0].strip("`").removeprefix(command).strip()
+        about = text.partition("`: ")[2].partition(".")[0].replace("`", "")
+        lines += [f"    - command: {command}", f'      description: "{about[0].upper()}{about[1:]}"']
+        lines += [f'      usage_hint: "{usage}"', "      should_escape: false"]
+    lines += ["oauth_config:", "  scopes:", "    bot:", *(f"      - {scope}" for scope in scopes), "settings:"]
+    lines += ["  event_subscriptions:", "    bot_events:", *(f"      - {event}" for event in EVENTS)]
+    lines += ["  interactivity:", "    is_enabled: true", "  org_deploy_enabled: false"]
+    lines += ["  socket_mode_enabled: true", "  token_rotation_enabled: false"]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"machines.md": machines, "settings.md": settings, "slack-manifest.yaml": manifest}
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (HERE / name).write_text(page())
