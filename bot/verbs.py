@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot import show
+from bot.checks.site import at_work
 from bot.commands import nearest
 from bot.sentences import plural
 from lifecycle import actions, queries, releases
@@ -87,7 +88,11 @@ def status(options: Namespace) -> Answer:
     if options.name:
         victims = queries.victims_of(ledger.connection, found[0].id)
         return Answer(data, show.one(found[0], servers[found[0].id], victims, time.time()))
-    return Answer(data, show.status(found, servers, waiting, time.time()))
+    text = show.status(found, servers, waiting, time.time())
+    pid = at_work(settings.site.state)
+    if pid is None and (found or waiting):
+        text += "\n\nNo bot is at work on this host: nothing moves until `dayzero bot` runs."
+    return Answer({**data, "bot": pid}, text)
 
 
 def history(options: Namespace) -> Answer:

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from lifecycle.jobs import Victim
 from lifecycle.ledger import Ledger
 from lifecycle.models import ModelFacts
 from lifecycle.plans import Plan, Rung
+from lifecycle.reconcile import only_one
 from tests.bot.office import TINY, weights
 
 SHA = "3f2a1b" + "0" * 34
@@ -173,6 +175,15 @@ def test_one_deployment_is_shown_with_its_servers_and_victims(desk: Desk) -> Non
     out = desk.say("status", NAME)[1]
     assert "server 1: WANTED" in out and "vllm, http://node-1:9000, node-1,node-2" in out
     assert "job 17 (pretrain) of bob: expected, 16.0 GPU-hours" in out
+
+
+def test_status_says_whether_somebody_is_at_work(desk: Desk) -> None:
+    """A ledger that nobody moves looks like one where nothing happens: so it is said."""
+    desk.offered()
+    assert "No bot is at work" in desk.say("status")[1]
+    with only_one(settings.load(desk.config).site.state):
+        assert "No bot" not in desk.say("status")[1]
+        assert desk.json("status")["bot"] == os.getpid()
 
 
 def test_skip_and_the_release_by_name(desk: Desk) -> None:
