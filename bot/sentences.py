@@ -53,6 +53,13 @@ def bar(fraction: float, width: int = 20) -> str:
     return "▓" * full + "░" * (width - full)
 
 
+def gpu_hours(number: float) -> str:
+    """GPU-hours to a sensible precision: under 0.1, 2.5, 120."""
+    if number < 0.1:
+        return "under 0.1 GPU-hours"
+    return f"{number:.1f} GPU-hours" if number < 100 else f"{number:,.0f} GPU-hours"
+
+
 def plural(number: int, noun: str) -> str:
     """1 job, 2 jobs."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bot import stories
-from bot.sentences import bar, duration, params, plural, size
+from bot.sentences import bar, duration, gpu_hours, params, plural, size
 from lifecycle import deployments as states
 from lifecycle import servers as s
 from lifecycle.ledger import SERVICE
@@ -161,7 +161,7 @@ def plan(facts: ModelFacts, plan: Plan) -> str:
         )
         for v in plan.forecast.victims:
             lines.append(
-                f"  would preempt job {v.handle} {v.name} of {v.user}: {duration(v.ran_s)}, {v.gpu_hours:.1f} GPU-hours"
+                f"  would preempt job {v.handle} {v.name} of {v.user}: {duration(v.ran_s)}, {gpu_hours(v.gpu_hours)}"
             )
     return "\n".join([*lines, f"  digest {plan.digest}"])
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from bot.sentences import size
+from bot.sentences import gpu_hours, size
 from lifecycle.records import Deployment, Event
 
 Line = Callable[[Event, Deployment], str]
@@ -56,7 +56,7 @@ LINES: dict[str, Line] = {
     "server.recovered": lambda e, d: "The server answers again.",
     "server.lost": lambda e, d: f"A server was lost: {e.detail.get('sentence')} {e.detail.get('next_step') or ''}",
     "server.gone": lambda e, d: (
-        f"Its nodes {e.detail.get('nodes') or ''} are given back after {e.detail.get('gpu_hours') or 0:.2f} GPU-hours."
+        f"Its nodes {e.detail.get('nodes') or ''} are given back after {gpu_hours(e.detail.get('gpu_hours') or 0)}."
     ),
     "victim.expected": lambda e, d: (
         f"Job {e.detail['handle']} ({e.detail['name']}) of {e.detail['user']} would be preempted."
@@ -89,7 +89,7 @@ def line(event: Event, deployment: Deployment) -> str | None:
 
 OWNER: dict[str, str] = {
     "victim.expected": "Heads-up: your job {handle} ({name}) is likely to be preempted by {model}. "
-    "It has {gpu_hours:.1f} GPU-hours at stake. " + SAVE_YOUR_WORK,
+    "It has {at_stake} at stake. " + SAVE_YOUR_WORK,
     "victim.requeued": "Your job {handle} ({name}) was preempted by {model}. Slurm starts it again by itself.",
     "victim.cancelled": "Your job {handle} ({name}) was preempted by {model} and cancelled: please submit it again.",
     "victim.suspended": "Your job {handle} ({name}) is suspended while {model} needs its nodes.",
@@ -101,4 +101,5 @@ OWNER: dict[str, str] = {
 def owner_line(event: Event, deployment: Deployment) -> str | None:
     """What the owner of a preempted job is told; None: nothing."""
     form = OWNER.get(event.kind)
-    return form.format_map({"model": deployment.model, "gpu_hours": 0.0, **event.detail}) if form else None
+    at_stake = gpu_hours(event.detail.get("gpu_hours") or 0)
+    return form.format_map({"model": deployment.model, "at_stake": at_stake, **event.detail}) if form else None

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from lifecycle import deployments, releases, servers, victims
+from lifecycle import deployments, queries, releases, servers, victims
 from lifecycle.deployments import DEPLOYMENT
 from lifecycle.errors import NotFound
 from lifecycle.jobs import Victim
@@ -169,7 +169,7 @@ class Ledger:
         self, kind: str, repo: str, revision: str, *, by: str = SERVICE, published_at: float | None = None,
         notes: Mapping | None = None,
     ) -> bool:  # fmt: skip
-        """Write down a release; False when it is known already."""
+        """Write down a release; one that was withdrawn is back. False when it is known already."""
         columns = {
             "kind": kind,
             "repo": repo,
@@ -182,7 +182,9 @@ class Ledger:
         with self.write():
             row = self._insert("releases", columns)
             if row is None:
-                return False
+                known = queries.release_of(self.connection, kind, repo, revision)
+                back = known.state == releases.WITHDRAWN
+                return back and self.move_release(known, "returned", by=by, wake_at=None)
             self.note("release.found", by=by, release_id=row, new=releases.FOUND, detail={"repo": repo})
         return True
 

@@ -72,7 +72,7 @@ class Recipes(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """`outcome` is PASS, FAIL or INCONCLUSIVE; `reasons` are plain sentences, the deciding one first; `report` is HTML."""
+    """`outcome`: PASS, FAIL or INCONCLUSIVE; `reasons`: plain sentences, the deciding first; `report`: HTML file."""
 
     outcome: str
     reasons: tuple[str, ...]

@@ -26,6 +26,8 @@ def step_victim(world: World, deployment: Deployment, victim: VictimRow, snapsho
 
 def decide(victim: VictimRow, seen: Sighting, deployment_state: str, server: Server | None, now: float) -> str | None:
     """The arrow to take, or None. `server` is the one that wanted this job's nodes, once there is one."""
+    if victim.state != victims.EXPECTED and seen.word == "COMPLETING":
+        return None  # its processes are still being ended; it is neither waiting nor running again
     if victim.state != victims.EXPECTED:
         if seen.state is JobState.RUNNING or seen.state is JobState.SUCCEEDED:
             return "resumed"

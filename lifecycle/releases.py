@@ -3,7 +3,7 @@
 A repository appears (FOUND). While its files are still being uploaded it stays there. When its weights are complete a
 card is shown (OFFERED) and a person approves, skips or snoozes it. Approval writes the deployment in the same
 transaction, so an APPROVED release always has one; once that has retired, the release can be reopened. A repository
-that is deleted upstream is WITHDRAWN.
+that is deleted upstream, or goes private, is WITHDRAWN until the same commit is public again.
 """
 
 from lifecycle.machine import Machine
@@ -19,6 +19,6 @@ RELEASE = Machine(
         SNOOZED: {"woke": OFFERED, "approved": APPROVED, "skipped": SKIPPED, "withdrawn": WITHDRAWN},
         SKIPPED: {"reopened": OFFERED, "approved": APPROVED, "withdrawn": WITHDRAWN},
         APPROVED: {"reopened": OFFERED},
-        WITHDRAWN: {},
+        WITHDRAWN: {"returned": FOUND},
     },
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from slack_sdk.models.blocks import Block, ButtonElement, ConfirmObject
 
 from bot import show, stories
-from bot.sentences import duration, params, plural, size
+from bot.sentences import duration, gpu_hours, params, plural, size
 from bot.slack.text import actions, code, context, divider, fields, header, safe, section
 from lifecycle import deployments, releases, servers
 from lifecycle.models import ModelFacts
@@ -92,7 +92,7 @@ def _whom(plan: Plan) -> str:
         return f"*Preempts:* nobody. {when}."
     lost = [
         f"• job {code(v.handle, 20)} {safe(v.name, 60)} of {safe(v.user, 40)}: has run {duration(v.ran_s)}, "
-        f"{v.gpu_hours:.1f} GPU-hours at stake"
+        f"{gpu_hours(v.gpu_hours)} at stake"
         for v in plan.forecast.victims[:15]
     ]
     more = len(plan.forecast.victims) - len(lost)

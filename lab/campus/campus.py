@@ -139,8 +139,14 @@ class Campus:
         end_all_marked(f"DAYZERO_CONFIG={self.config}")  # jobs of the embedded default outlive the bot, as they should
 
     def forget(self) -> None:
-        """Remove what earlier runs left: ledger, run folders, weights, messages, repositories. Trained models stay."""
-        for name in ("state", "shared", "hub", "mail", "slack", "logs"):
+        """Remove what earlier runs left: ledger, run folders, weights, messages, repositories, Slurm's queue.
+
+        The queue above all: what ran when the cluster went down is requeued when it comes up, and an old server would
+        write into the folder of the new one.
+        """
+        if self.cluster:
+            self.cluster.down()
+        for name in ("state", "shared", "hub", "mail", "slack", "logs", "slurm"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def __enter__(self) -> "Campus":

@@ -103,17 +103,23 @@ def runtimes(engine: Path) -> str:
     quiet = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"}
     vllm = {
         **quiet,
-        "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_HOST_IP": "127.0.0.1",
         "GLOO_SOCKET_IFNAME": "lo",
         "VLLM_NO_USAGE_STATS": "1",
         "OMP_NUM_THREADS": "1",
         "DAYZERO_LAB_FORK": "1",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "TORCH_COMPILE_DISABLE": "1",
     }
     return "\n".join(
         [
-            _runtime("vllm", engine / "bin" / "vllm", ["serve"], ["--enforce-eager"], vllm),
+            _runtime(
+                "vllm",
+                engine / "bin" / "vllm",
+                ["serve"],
+                ["--enforce-eager", "--kv-cache-memory-bytes", "67108864"],
+                vllm,
+            ),
             _runtime("transformers", engine / "bin" / "transformers", ["serve"], ["--device", "cpu"], quiet),
         ]
     )

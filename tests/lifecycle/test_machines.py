@@ -4,13 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifecycle import deployments
+from lifecycle import deployments, releases
 from lifecycle.deployments import DEPLOYMENT, NEEDS_SERVER, TAG_OF
 from lifecycle.errors import WrongMove
 from lifecycle.machine import BROKE_IN, Machine
 from lifecycle.releases import RELEASE
 from lifecycle.servers import ALIVE, SERVER
 from lifecycle.victims import VICTIM
+
+DECIDED = {releases.APPROVED, releases.SKIPPED, releases.WITHDRAWN}
+"""Where a release rests; from each of them a person, or the Hub, can still take it up again."""
 
 MACHINES = [RELEASE, DEPLOYMENT, SERVER, VICTIM]
 
@@ -33,8 +36,9 @@ def reachable(machine: Machine, state: str) -> set[str]:
 def test_every_state_is_reachable_and_can_end(machine: Machine) -> None:
     """From the start every state is reachable, and from every state some end is."""
     assert reachable(machine, machine.start) == set(machine.table)
+    ends = machine.ends or DECIDED
     for state in machine.table:
-        assert reachable(machine, state) & machine.ends, f"{state} can never end"
+        assert reachable(machine, state) & ends, f"{state} can never end"
 
 
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda m: m.name)
