@@ -1,10 +1,13 @@
 """The whole organisation on one machine: Hub, GitHub, Slack, mail, judge, Slurm, and dayzero's own two services."""
 
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
+import stat
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from lab.hub.remote import RemoteHub
 from lab.slack.person import Person
 from lab.slurm import probe, research
 from lab.slurm.cluster import Cluster
+from lab.slurm.layout import LONGEST_FOLDER
 from lab.slurm.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +50,7 @@ class Campus:
         self.gpu_memory = gpu_memory
         self.report = report
         self.processes: dict[str, Process] = {}
-        self.cluster = None if self.no_slurm else Cluster(folder / "slurm", nodes=NODES, report=report)
+        self.cluster = None if self.no_slurm else Cluster(cluster_folder(folder), nodes=NODES, report=report)
 
     @property
     def config(self) -> Path:
@@ -146,7 +150,8 @@ class Campus:
         """
         if self.cluster:
             self.cluster.down()
-        for name in ("state", "shared", "hub", "mail", "slack", "logs", "slurm"):
+            shutil.rmtree(self.cluster.folder, ignore_errors=True)
+        for name in ("state", "shared", "hub", "mail", "slack", "logs"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def __enter__(self) -> "Campus":
@@ -181,6 +186,18 @@ class Campus:
     def dayzero(self, *argv: str) -> Process:
         """Run the command line; wait for its end with `.child.wait()`."""
         return start("cli", [sys.executable, "-m", "bot.cli", *argv], self.folder / "logs", self.environment, ROOT)
+
+
+def cluster_folder(folder: Path) -> Path:
+    """`folder`/slurm, or a place of its own beside /tmp's where that path is too long for unix sockets, or closed.
+
+    Researchers are other users: a clone in root's home is a place they can't enter.
+    """
+    inside = (folder / "slurm").resolve()
+    closed = any(parent.exists() and not parent.stat().st_mode & stat.S_IXOTH for parent in inside.parents)
+    if len(str(inside)) <= LONGEST_FOLDER and not closed:
+        return inside
+    return Path(tempfile.gettempdir()) / f"dayzero-{hashlib.sha256(str(inside).encode()).hexdigest()[:8]}"
 
 
 def default_folder() -> Path:
