@@ -27,9 +27,12 @@ lint:  ## style and layers
 bench: setup  ## the benchmarks, each beside what a user would pick instead
 	@$(VENV)/python -m bench
 
-lock:  ## resolve the pinned requirements again
-	@for name in main dev engine uv; do $(VENV)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url \
-	  --no-emit-find-links --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt || exit; done
+COMPILE := $(VENV)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
+
+lock:  ## resolve the pinned requirements again (requirements/torch.txt is pinned by hand: see docs/decisions)
+	@$(COMPILE) requirements/main.in -o requirements/main.txt
+	@$(COMPILE) requirements/dev.in -o requirements/dev.txt
+	@$(COMPILE) --overrides requirements/engine-overrides.txt requirements/engine.in -o requirements/engine.txt
 
 clean:  ## stop the lab's Slurm and remove what the lab made; environments stay
 	@-$(VENV)/python -m lab.slurm down --dir .lab/slurm
