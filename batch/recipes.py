@@ -41,6 +41,7 @@ class Recipes:
             run_folder=folder.path,
             output=output_pattern(folder.cache, "slurm-%j.out"),
             time=self._light_time(),
+            comment=_comment(deployment.id),
             **self._light(deployment.plan),
             **self._common,
         )
@@ -52,7 +53,7 @@ class Recipes:
         _write_if_changed(here / "launch.json", self._launch(deployment))
         key = f"dz-{deployment.id}-serve-{server.n}"
         output = output_pattern(here, "slurm-%j.out")
-        text = self._serve_text(key, deployment.plan, folder.path, server.n, output)
+        text = self._serve_text(key, deployment.id, deployment.plan, folder.path, server.n, output)
         return self._write(folder.script(key), key, text, here)
 
     def exam(self, deployment: Deployment, run: int, attempt: int, shards: int) -> Script:
@@ -69,6 +70,7 @@ class Recipes:
             last_shard=shards - 1,
             output=output_pattern(here, "slurm-%A_%a.out"),
             time=self._light_time(),
+            comment=_comment(deployment.id),
             **self._light(deployment.plan),
             **self._common,
         )
@@ -78,12 +80,14 @@ class Recipes:
         """Only to be asked about, never to be run: it lies with the service's own state, under the plan's digest."""
         folder = self._settings.site.state / "drafts"
         key = f"dz-draft-{plan.digest}"
-        text = self._serve_text(key, plan, folder / plan.digest, 0, "/dev/null")
+        text = self._serve_text(key, "draft", plan, folder / plan.digest, 0, "/dev/null")
         return self._write(folder / f"{key}.sbatch", key, text, folder)
 
-    def _serve_text(self, key: str, plan: Plan, run_folder: Path, server: int, output: str) -> str:
-        gpu = self._settings.cluster.gpus.get(plan.gpu_type)
+    def _serve_text(self, key: str, name: str, plan: Plan, run_folder: Path, server: int, output: str) -> str:
+        cluster = self._settings.cluster
+        gpu = cluster.gpus.get(plan.gpu_type)
         kind = f":{gpu.gres}" if gpu and gpu.gres else ""
+        whole = bool(gpu and gpu.exclusive and plan.gpus_per_node >= gpu.per_node)
         return self._templates.render(
             "serve.sbatch",
             key=key,
@@ -92,6 +96,12 @@ class Recipes:
             nodes=plan.nodes,
             gpus_per_node=plan.gpus_per_node,
             gres=f"gpu{kind}:{plan.gpus_per_node}",
+            cpus=gpu.cpus * plan.gpus_per_node if gpu else 0,
+            memory=_memory(gpu.host_memory * plan.gpus_per_node, whole) if gpu else "",
+            whole=whole,
+            comment=_comment(name),
+            wckey=cluster.wckey,
+            extra=_options(cluster.extra),
             partition=plan.partition,
             account=plan.account,
             qos=plan.qos,
@@ -102,10 +112,15 @@ class Recipes:
             **self._common,
         )
 
-    def _light(self, plan: Plan) -> dict[str, str]:
+    def _light(self, plan: Plan) -> dict[str, Any]:
         cluster = self._settings.cluster
-        partition = cluster.light_partition or cluster.partition
-        return {"partition": partition, "qos": cluster.light_qos, "account": plan.account}
+        return {
+            "partition": cluster.light_partition or cluster.partition,
+            "qos": cluster.light_qos,
+            "account": plan.account,
+            "wckey": cluster.wckey,
+            "extra": _options(cluster.light_extra),
+        }
 
     def _light_time(self) -> str:
         return time_limit(min(LIGHT_HOURS, self._settings.cluster.guards.walltime_hours) * 3600)
@@ -167,6 +182,23 @@ class Recipes:
                 f"The script {path} can't be written: {error.strerror}.", "Make room there, or mend its permissions."
             ) from error
         return Script(key, path)
+
+
+def _comment(name: str) -> str:
+    """What squeue's %k and `scontrol show job` show of every job of a deployment."""
+    return f"dayzero/{name}"
+
+
+def _memory(host_bytes: int, whole: bool) -> str:
+    """--mem for a node: in MiB, rounded up; '0' is all of it, '' is what the site gives anyway."""
+    if whole:
+        return "0"
+    return f"{-(-host_bytes // 2**20)}M" if host_bytes else ""
+
+
+def _options(given: tuple[str, ...]) -> list[tuple[str, str]]:
+    """(name, value) of each '--name=value'; '' for a flag."""
+    return [(name, value) for name, _, value in (option.removeprefix("--").partition("=") for option in given)]
 
 
 def _write_if_changed(path: Path, document: dict[str, Any]) -> None:

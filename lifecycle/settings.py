@@ -6,12 +6,13 @@ valid name. Paths may be relative to the folder of the file.
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from lifecycle.errors import BadSettings
 
@@ -35,6 +36,9 @@ class Gpu(Section):
     overhead: int = Field(default=4 * 2**30, ge=0)
     per_node: int = Field(default=8, gt=0)
     gres: str = ""  # name in --gres=gpu:<gres>:n; empty: --gres=gpu:n
+    cpus: int = Field(default=8, ge=0)  # CPUs per GPU of a server; 0: not asked for
+    host_memory: int = Field(default=32 * 2**30, ge=0)  # bytes of the node's own memory per GPU; 0: not asked for
+    exclusive: bool = False  # a server that uses every GPU of its nodes asks for the nodes whole
 
 
 class Guards(Section):
@@ -42,6 +46,14 @@ class Guards(Section):
 
     max_nodes: int = Field(default=8, gt=0)
     walltime_hours: float = Field(default=24, gt=0)
+
+
+OWN_OPTIONS = frozenset(
+    "job-name partition qos account nodes ntasks ntasks-per-node cpus-per-task mem gres time requeue no-requeue array "
+    "open-mode output error comment wckey signal wrap parsable test-only hold wait dependency export chdir gpus "
+    "gpus-per-node mem-per-cpu mem-per-gpu".split()
+)
+"""What a site may not add to its scripts: each has a key of its own, or the service would lose its job."""
 
 
 class Cluster(Section):
@@ -56,6 +68,21 @@ class Cluster(Section):
     guards: Guards = Guards()
     command_timeout_s: float = Field(default=30, gt=0)
     local_slots: int = Field(default=4, gt=0)  # kind = "local": how many nodes we pretend to have
+    wckey: str = ""  # --wckey of every job, where the site books by it
+    extra: tuple[str, ...] = ()  # more sbatch options for servers, such as "--constraint=nvlink"
+    light_extra: tuple[str, ...] = ()  # the same for jobs without a GPU
+
+    @field_validator("extra", "light_extra")
+    @classmethod
+    def _are_options(cls, options: tuple[str, ...]) -> tuple[str, ...]:
+        """One long option each, none that the templates or the settings say themselves."""
+        for option in options:
+            name = re.match(r"--([a-z][a-z0-9-]*)(=[^\n\r]+)?\Z", option)
+            if name is None or not option.isprintable():
+                raise ValueError(f"{option!r} is not one long sbatch option, such as --constraint=nvlink")
+            if any(own.startswith(name[1]) for own in OWN_OPTIONS):  # sbatch takes --job-n for --job-name
+                raise ValueError(f"--{name[1]} is written by dayzero itself")
+        return options
 
 
 class Runtime(Section):

@@ -33,7 +33,11 @@ RUNTIMES = {
 
 
 def settings(shared: Path, **cluster: object) -> Settings:
-    gpus = {"h100": Gpu(memory=80 * 10**9, gres="h100"), "plain": Gpu(memory=10**9)}
+    gpus = {
+        "h100": Gpu(memory=80 * 10**9, gres="h100"),
+        "plain": Gpu(memory=10**9, cpus=0, host_memory=0),
+        "whole": Gpu(memory=80 * 10**9, exclusive=True),
+    }
     return Settings(
         site=Site(shared=shared, state=shared / "state"),
         cluster=Cluster(gpus=gpus, **cluster),

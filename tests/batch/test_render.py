@@ -70,8 +70,19 @@ def test_golden(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("account", ["", "team"])
-@pytest.mark.parametrize("light", [{}, {"light_qos": "light", "light_partition": "cpu"}])
-@pytest.mark.parametrize(("gpu_type", "nodes"), [("h100", 1), ("plain", 3), ("gone", 2)])
+@pytest.mark.parametrize(
+    "light",
+    [
+        {},
+        {
+            "light_qos": "light",
+            "light_partition": "cpu",
+            "wckey": "it's",
+            "extra": ("--constraint=a&b", "--spread-job"),
+        },
+    ],
+)
+@pytest.mark.parametrize(("gpu_type", "nodes"), [("h100", 1), ("plain", 3), ("gone", 2), ("whole", 2)])
 def test_every_shape_is_sound(tmp_path: Path, account: str, light: dict, gpu_type: str, nodes: int) -> None:
     """bash -n and shellcheck pass for every shape, and every shape has the same habits."""
     plan = replace(PLAN, account=account, gpu_type=gpu_type, nodes=nodes, qos="" if account else "serving")
@@ -86,6 +97,37 @@ def test_every_shape_is_sound(tmp_path: Path, account: str, light: dict, gpu_typ
         assert [line for line in lines if line.startswith("exec ")] == [lines[-1]]
         assert ("gpu" in " ".join(options)) == (name in ("serve", "draft"))
         assert bool(account) == any("--account=team" in line for line in options)
+
+
+@pytest.mark.parametrize(
+    ("gpu_type", "gpus", "asked"),
+    [
+        ("h100", 8, ["--cpus-per-task=64", "--mem=262144M"]),
+        ("h100", 1, ["--cpus-per-task=8", "--mem=32768M"]),
+        ("plain", 8, []),
+        ("gone", 8, []),
+        ("whole", 8, ["--exclusive", "--mem=0"]),
+        ("whole", 4, ["--cpus-per-task=32", "--mem=131072M"]),
+    ],
+)
+def test_a_server_asks_for_its_share_of_a_node(tmp_path: Path, gpu_type: str, gpus: int, asked: list[str]) -> None:
+    """CPUs and memory follow the GPUs; 0 leaves them to the site; whole nodes only where every GPU is used."""
+    plan = replace(PLAN, gpu_type=gpu_type, gpus_per_node=gpus)
+    text = all_scripts(tmp_path, plan)["serve"].path.read_text()
+    found = re.findall(r"^#SBATCH (--(?:cpus-per-task|mem|exclusive).*)$", text, re.MULTILINE)
+    assert sorted(found) == sorted(asked)
+
+
+def test_the_sites_own_options(tmp_path: Path) -> None:
+    """What the site adds stands in the scripts, quoted; servers and light jobs have each their own list."""
+    more = {"extra": ("--constraint=a&b", "--spread-job"), "light_extra": ("--nice=100",), "wckey": "models"}
+    texts = {name: script.path.read_text() for name, script in all_scripts(tmp_path, **more).items()}
+    for name, text in texts.items():
+        server = name in ("serve", "draft")
+        assert ("#SBATCH --constraint='a&b'\n#SBATCH --spread-job\n" in text) == server
+        assert ("#SBATCH --nice=100\n" in text) != server
+        assert "#SBATCH --wckey=models\n" in text
+        assert f"#SBATCH --comment=dayzero/{'draft' if name == 'draft' else 'toy-llama-1'}\n" in text
 
 
 def test_keys_are_the_names(tmp_path: Path) -> None:
@@ -164,7 +206,9 @@ def test_hostile_names_arrive_as_they_are(tmp_path: Path, name: str, word: str) 
     """A script with shell characters in all its values: the payload gets them to the letter, and nothing else runs."""
     source = (SOURCE / "sbatch_templates" / f"{name}.sbatch").read_text()
     values: dict[str, object] = dict.fromkeys(re.findall(r"{[{%] (?:if )?([a-z_]+) [%}]}", source), word)
-    values.pop("endif")
+    for word_of_jinja in ("endif", "else", "endfor"):
+        values.pop(word_of_jinja, None)
+    values |= {"option": "constraint", "extra": [("constraint", word)]}
     script = tmp_path / "hostile.sbatch"
     script.write_text(
         Templates(SOURCE / "sbatch_templates").render(f"{name}.sbatch", **{**values, "python": stand_in(tmp_path)})
