@@ -197,7 +197,7 @@ TOLD = {
     "release.offered": "a card is in #models",
     "deployment.approved": "approved; the weights are being fetched",
     "deployment.cached": "the weights are cached and verified",
-    "server.running": "Slurm gave the server its nodes; the engine loads",
+    "server.running": "the server has its nodes; the engine loads",
     "server.ready": "the engine answers",
     "deployment.healthy": "the gateway lists it as a candidate",
     "deployment.listed": "the Gauntlet begins",
