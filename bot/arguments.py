@@ -65,11 +65,18 @@ def _verb(verbs: argparse._SubParsersAction, name: str, text: str) -> argparse.A
 
 def _looking(verbs: argparse._SubParsersAction) -> None:
     made = _verb(verbs, "status", "what is served, what is coming, what waits for a person")
-    made.add_argument("name", nargs="?", metavar="DEPLOYMENT", help="all about this one: an id, or org/name")
+    made.add_argument(
+        "name", nargs="?", metavar="WHAT",
+        help="all about one deployment (an id, or org/name), or: cluster, costs, history (how long each stage took)",
+    )  # fmt: skip
     made.add_argument("--retired", action="store_true", help="those that have ended, too")
     made = _verb(verbs, "history", "all that happened to a deployment, oldest first")
     made.add_argument("deployment", metavar="DEPLOYMENT", help="an id, or org/name")
     made.add_argument("--tail", type=count, metavar="N", help="only the last N lines")
+
+    made = _verb(verbs, "logs", "the end of the log that matters now: of the download, the server or the Gauntlet")
+    made.add_argument("deployment", metavar="DEPLOYMENT", help="an id, or org/name")
+    made.add_argument("--lines", type=count, default=30, metavar="N", help="so many lines (30)")
 
 
 def _deciding(verbs: argparse._SubParsersAction) -> None:

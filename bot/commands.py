@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import re
 import shlex
 from collections.abc import Sequence
 from typing import NoReturn
@@ -13,9 +14,11 @@ class _Parser(argparse.ArgumentParser):
     """argparse that raises instead of leaving the process."""
 
     def error(self, message: str) -> NoReturn:
-        raise Refused(
-            f"{message[0].upper()}{message[1:]}.", f"Usage: {self.format_usage().removeprefix('usage: ').strip()}"
-        )
+        usage = f"Usage: {self.format_usage().removeprefix('usage: ').strip()}"
+        if found := re.search(r"unrecognized arguments: (\S+)", message):
+            near = nearest(found[1], [word for action in self._actions for word in action.option_strings])
+            raise Refused(f"There is no {found[1]} here.", near or usage)
+        raise Refused(f"{message[0].upper()}{message[1:]}.", usage)
 
 
 def _hours(text: str) -> float:
@@ -62,7 +65,8 @@ HELP = {
     "/deploy": "`/deploy org/model[@revision] [--nodes N] [--gpus N] [--context TOKENS] [--engine NAME] [--for 12h]"
     " [--plan]`: "
     "plan a model and, if you may, approve it. `--plan` only shows the plan.",
-    "/status": "`/status [model or deployment]`: what is served, what is coming, what waits for a person.",
+    "/status": "`/status [model or deployment | cluster | costs | history]`: what is served, what is coming, what waits"
+    " for a person. With a name: all about it, and the end of its log.",
     "/promote": "`/promote deployment [preview|stable] [--because …]`: move a deployment to a tag.",
 }
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Protocol
 
+from bot.sight import changed, sight
 from lifecycle import queries, releases
 from lifecycle.errors import DayzeroError, Permanent, Refused
 from lifecycle.ledger import Ledger
@@ -12,6 +13,12 @@ from lifecycle.ports import Recipes, Scheduler
 from lifecycle.records import Release
 
 RETRY_S = 15
+FRESH_S = 60
+"""A plan that is older than this is made again before it is approved: the cluster moves on."""
+
+
+ASKING = (releases.OFFERED, releases.SNOOZED, releases.FOUND, releases.SKIPPED)
+LOOK_AGAIN = "Look at the card as it is now, and click again."
 
 
 class Facts(Protocol):
@@ -70,7 +77,7 @@ class Offers:
             return False
         plan, refusal = self.planned(facts)
         with ledger.write():
-            ledger.learn(release, facts, plan, refusal)
+            self._keep(release, facts, plan, refusal)
             return ledger.move_release(release, "offered", wake_at=None)
 
     def facts(self, repo: str, revision: str | None) -> ModelFacts:
@@ -111,8 +118,40 @@ class Offers:
                 ledger.move_release(
                     release, "offered" if release.state == releases.FOUND else "woke", by=by, wake_at=None
                 )
-            ledger.learn(release, facts, plan)
+            self._keep(release, facts, plan, "", wishes)
         return queries.release(ledger.connection, release.id)
+
+    def _keep(
+        self, release: Release, facts: ModelFacts, plan: Plan | None, refusal: str, wishes: dict | None = None
+    ) -> None:
+        notes = {**release.notes, "planned_at": self._ledger.clock()}
+        if wishes is not None:
+            notes["wishes"] = wishes
+        with self._ledger.write():
+            self._ledger.learn(release, facts, plan, refusal)
+            self._ledger.amend("releases", release.id, notes=notes)
+
+    def renew(self, row: int, seen: str) -> None:
+        """Before an approval: is what the person saw still so? Refused asks them to look again, at the new card.
+
+        A plan of some age is made again; what got better meanwhile is kept without a word.
+        """
+        release = queries.release(self._ledger.connection, row)
+        if release.plan is None or release.facts is None or release.state not in ASKING:
+            return
+        if sight(release.plan) != seen:
+            raise Refused(f"The plan of {release.repo} has changed since you saw it.", LOOK_AGAIN)
+        if self._ledger.clock() - release.notes.get("planned_at", 0) < FRESH_S:
+            return
+        plan, refusal = self.planned(release.facts, **release.notes.get("wishes", {}))
+        if plan is None:
+            self._keep(release, release.facts, None, refusal)
+            raise Refused(f"{release.repo} can't be served as planned any more: {refusal}")
+        if why := changed(release.plan, plan):
+            self._keep(release, release.facts, plan, "")
+            raise Refused(f"{release.repo} was planned again: {why}", LOOK_AGAIN)
+        if plan.forecast is not None:
+            self._keep(release, release.facts, replace(release.plan, forecast=plan.forecast), "")
 
     def _once_more(self, release: Release, by: str) -> Release:
         """A model that was deployed before may be deployed again: unless it still is."""

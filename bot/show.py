@@ -51,7 +51,11 @@ def progress(deployment: Deployment) -> str:
 
 
 def status(
-    deployments: Sequence[Deployment], servers: Mapping[str, Sequence[Server]], waiting: Sequence[Release], now: float
+    deployments: Sequence[Deployment],
+    servers: Mapping[str, Sequence[Server]],
+    waiting: Sequence[Release],
+    now: float,
+    clocks: Sequence[str] = (),
 ) -> str:
     """What waits for a decision, what is deployed, and below the words of those that wait for a person."""
     lines = []
@@ -71,6 +75,8 @@ def status(
         for d in deployments
     ]
     lines.append(table(rows) if rows else "Nothing is deployed. `dayzero deploy org/model` starts one.")
+    if clocks:
+        lines += ["", *clocks]
     for d in deployments:
         if d.state in ASKING:
             lines += ["", f"{d.id} is {d.state}: {d.reason or 'no reason is known'}", f"  {_ask(d)}"]

@@ -69,9 +69,21 @@ LINES: dict[str, Line] = {
     "victim.resumed": lambda e, d: f"Job {e.detail['handle']} of {e.detail['user']} runs again.",
     "note.cache_again": lambda e, d: f"The download is tried again: {e.detail.get('sentence')}",
     "note.exam_again": lambda e, d: "Some shards of the Gauntlet did not finish; they are tried again.",
+    "note.rollover": lambda e, d: (
+        f"The time of server {e.detail.get('server')} runs out in {e.detail.get('left_s', 0) // 60} minutes; "
+        "a successor is started, and takes over before it goes."
+    ),
     "note.stumbled": lambda e, d: f"Not so easy: {e.detail.get('sentence')} It is tried again by itself.",
 }
 """Event kind → its sentence in the thread. What is not here is in the history only."""
+
+NOTICES: dict[str, Callable[[Event], str]] = {
+    "note.scheduler_silent": lambda e: f"Slurm is silent: {e.detail.get('sentence')} Nothing is lost.",
+    "note.scheduler_back": lambda e: "Slurm answers again.",
+    "note.watch_failed": lambda e: f"Watching {e.detail.get('source')}: {e.detail.get('sentence')}",
+    "note.promise": lambda e: f"{e.detail.get('sentence')} {e.detail.get('next_step') or ''}".strip(),
+}
+"""Event kind → its sentence in the channel itself."""
 
 MAILED = frozenset({"deployment.passed", "deployment.failed", "deployment.undecided", "deployment.broke"})
 """Kinds that the alert addresses get, besides new releases."""

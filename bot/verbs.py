@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bot import show
+from bot import pace, promise, show
 from bot.checks.site import at_work
 from bot.commands import nearest
 from bot.sentences import plural
@@ -77,6 +77,8 @@ def _release(ledger: Ledger, name: str) -> Release:
 def status(options: Namespace) -> Answer:
     settings = _settings(options)
     ledger = Ledger(settings.ledger_path, time.time)
+    if options.name in LOOKS:
+        return LOOKS[options.name](settings, ledger)
     waiting: list[Release] = []
     if options.name:
         found = [_named(ledger, options.name)]
@@ -88,11 +90,47 @@ def status(options: Namespace) -> Answer:
     if options.name:
         victims = queries.victims_of(ledger.connection, found[0].id)
         return Answer(data, show.one(found[0], servers[found[0].id], victims, time.time()))
-    text = show.status(found, servers, waiting, time.time())
+    rows = {r.id for r in waiting} | {d.release_id for d in found if d.release_id is not None}
+    clocks = promise.lines(ledger.connection, rows, settings.watch.promise_hours, time.time())
+    text = show.status(found, servers, waiting, time.time(), clocks)
     pid = at_work(settings.site.state)
     if pid is None and (found or waiting):
         text += "\n\nNo bot is at work on this host: nothing moves until `dayzero bot` runs."
     return Answer({**data, "bot": pid}, text)
+
+
+def _cluster(settings: Settings, ledger: Ledger) -> Answer:
+    from bot import looks
+
+    snapshot = _parts(settings).world.scheduler.snapshot(())
+    return Answer(looks.cluster_data(snapshot), looks.cluster(snapshot, time.time()), ok=snapshot.ok)
+
+
+def _costs(settings: Settings, ledger: Ledger) -> Answer:
+    from bot import looks
+
+    rows = looks.today(settings, time.time())
+    return Answer(rows, looks.costs(rows))
+
+
+def _paces(settings: Settings, ledger: Ledger) -> Answer:
+    found = pace.paces(ledger.connection)
+    return Answer(pace.data(found), pace.shown(found))
+
+
+LOOKS = {"cluster": _cluster, "costs": _costs, "history": _paces}
+"""What `status` shows besides deployments."""
+
+
+def logs(options: Namespace) -> Answer:
+    from bot import logs as kept
+
+    settings = _settings(options)
+    deployment = _named(Ledger(settings.ledger_path, time.time), options.deployment)
+    found = kept.tail(settings.site.shared, deployment, options.lines)
+    if not found.name:
+        raise NotFound(f"{deployment.id} has no log yet.", "`dayzero status` says what it waits for.")
+    return Answer({"log": found.name, "lines": found.text.splitlines()}, f"{found.name}:\n{found.text}")
 
 
 def history(options: Namespace) -> Answer:
@@ -241,6 +279,7 @@ def usage(options: Namespace) -> Answer:
 VERBS: dict[str, Callable[[Namespace], Answer | int]] = {
     "status": status,
     "history": history,
+    "logs": logs,
     "plan": plan,
     "deploy": deploy,
     "approve": approve,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from batch.hub import HubReader
 from batch.recipes import Recipes
 from batch.scheduler import choose
+from bot import promise
 from bot.exams import GauntletExams
 from bot.offers import Offers
 from bot.watch.github import GithubWatch
@@ -45,6 +46,7 @@ class Parts:
         found = round_of(self.ledger, self.hub_watch, self.settings.watch.every_s, spread)
         found += round_of(self.ledger, self.github_watch, self.settings.github.every_s, spread)
         self.offers.step()
+        promise.warn(self.ledger, self.settings.watch.promise_hours, self.settings.watch.warn_hours)
         return found
 
     def tick(self) -> reconcile.Tick:

@@ -154,6 +154,8 @@ SCOPES = {
     "conversations.history": ("channels:history", "groups:history", "metadata.message:read"),
     "conversations.replies": ("channels:history", "groups:history", "metadata.message:read"),
     "conversations.open": ("im:write",),
+    "views.open": (),
+    "views.publish": (),
     "files_upload_v2": ("files:write",),
     "users.lookupByEmail": ("users:read", "users:read.email"),
     "usergroups.list": ("usergroups:read",),
@@ -163,13 +165,15 @@ SCOPES = {
 }
 """What the bot calls → the scopes that Slack wants for it."""
 
-EVENTS = ("app_mention", "message.channels", "message.groups")
+EVENTS = ("app_home_opened", "app_mention", "message.channels", "message.groups")
 
 
 def manifest() -> str:
     scopes = sorted({scope for wanted in SCOPES.values() for scope in wanted})
     lines = [f"# {NOTICE}", "display_information:", "  name: dayzero"]
     lines += ["  description: New open-weights models, served and tested the day they are published", "features:"]
+    lines += ["  app_home:", "    home_tab_enabled: true", "    messages_tab_enabled: true"]
+    lines += ["    messages_tab_read_only_enabled: true"]
     lines += ["  bot_user:", "    display_name: dayzero", "    always_online: true", "  slash_commands:"]
     for command, text in HELP.items():
         usage = text.partition("`: ")[0].strip("`").removeprefix(command).strip()

@@ -113,6 +113,8 @@ class Watch(Section):
     every_s: float = Field(default=600, gt=0)
     settle_s: float = Field(default=60, ge=0)  # no commit for this long before a release counts as complete
     announce_since_days: float = Field(default=0, ge=0)  # on the first look: announce what is younger than this
+    promise_hours: float = Field(default=24, gt=0)  # from publication to preview; cards show what is left of it
+    warn_hours: tuple[float, ...] = (12, 20)  # the channel is warned so many hours after publication
 
 
 class Github(Section):

@@ -8,6 +8,7 @@ from slack_sdk.models.blocks import Block, ButtonElement, ConfirmObject
 
 from bot import show, stories
 from bot.sentences import duration, gpu_hours, params, plural, size
+from bot.sight import sight
 from bot.slack.text import actions, code, context, divider, fields, header, safe, section
 from lifecycle import deployments, releases, servers
 from lifecycle.models import ModelFacts
@@ -32,9 +33,9 @@ def message(text: str, blocks: Sequence[Block]) -> Message:
 
 
 def release_card(
-    release: Release, deployment: Deployment | None, its_servers: Sequence[Server], now: float, asked_by: str = ""
+    release: Release, deployment: Deployment | None, its_servers: Sequence[Server], now: float, clock: str = ""
 ) -> Message:
-    """The card of a model: before the decision with buttons, after it with progress."""
+    """The card of a model: before the decision with buttons, after it with progress. `clock`: of the promise."""
     if release.kind == "framework":
         return _framework(release)
     blocks = [header(release.repo)]
@@ -45,12 +46,13 @@ def release_card(
         blocks += _under_way(deployment, its_servers, now)
         text = f"{release.repo}: {deployment.state}"
     elif release.plan is not None and release.state in (releases.OFFERED, releases.SNOOZED):
-        blocks += [divider(), section(_how(release.plan)), section(_whom(release.plan)), _decision(release)]
+        blocks += [divider(), section(how(release.plan)), section(whom(release.plan)), _decision(release)]
         text = f"New model {release.repo}: approve it?"
     else:
         blocks.append(section(safe(release.refusal or release.state, 1500)))
         text = f"{release.repo}: {release.refusal or release.state}"
     stand = f"{release.state} · {code(release.revision[:12])} · seen {_clock(release.found_at)}"
+    stand += f" · {safe(clock)}" if clock else ""
     return message(safe(text), [*blocks, context(stand)])
 
 
@@ -69,7 +71,7 @@ def _facts(facts: ModelFacts) -> Block:
     )
 
 
-def _how(plan: Plan) -> str:
+def how(plan: Plan) -> str:
     split = f"tensor {plan.tensor_parallel} × pipeline {plan.pipeline_parallel}"
     engines = " → ".join(safe(rung.runtime, 40) for rung in plan.ladder)
     lines = [
@@ -83,7 +85,7 @@ def _how(plan: Plan) -> str:
     return "\n".join([*lines, *(f"_{safe(reason, 200)}_" for reason in plan.reasons)])
 
 
-def _whom(plan: Plan) -> str:
+def whom(plan: Plan) -> str:
     if plan.forecast is None:
         return "*Preempts:* not known, the scheduler gave no forecast"
     starts = plan.forecast.starts_at
@@ -101,15 +103,16 @@ def _whom(plan: Plan) -> str:
 
 def _decision(release: Release) -> Block:
     assert release.plan is not None
-    value = f"{release.id}:{release.plan.digest}"
+    value = f"{release.id}:{sight(release.plan)}"
     confirm = ConfirmObject(title="Skip it?", text="Nobody will be asked again.", confirm="Skip", deny="Back")
     return actions(
         [
             ButtonElement(text="Approve", action_id="approve", value=value, style="primary"),
+            ButtonElement(text="Details", action_id="details", value=value),
             ButtonElement(text="Later", action_id="later", value=value),
             ButtonElement(text="Skip", action_id="skip", value=value, style="danger", confirm=confirm),
         ],
-        block_id=f"decide-{release.id}-{release.plan.digest}",
+        block_id=f"decide-{release.id}-{sight(release.plan)}",
     )
 
 
@@ -156,18 +159,21 @@ def _buttons(deployment: Deployment) -> list[ButtonElement]:
     def button(text: str, action: str, style: str | None = None) -> ButtonElement:
         return ButtonElement(text=text, action_id=action, value=deployment.id, style=style)
 
+    see = [button("Details", "details")] if deployment.release_id else []
+    see.append(button("Logs", "logs"))
     match deployment.state:
         case deployments.BROKEN:
-            return [button("Retry", "retry", "primary"), button("Abandon", "abandon", "danger")]
+            return [button("Retry", "retry", "primary"), *see, button("Abandon", "abandon", "danger")]
         case deployments.HELD:
-            return [button("Pass", "pass", "primary"), button("Fail", "fail", "danger"), button("Test again", "retry")]
+            decide = [button("Pass", "pass", "primary"), button("Fail", "fail", "danger")]
+            return [*decide, button("Test again", "retry"), *see]
         case deployments.PREVIEW:
-            return [button("Promote to stable", "promote", "primary"), button("Retire", "retire", "danger")]
+            return [button("Promote to stable", "promote", "primary"), *see, button("Retire", "retire", "danger")]
         case deployments.STABLE:
-            return [button("Back to preview", "demote"), button("Retire", "retire", "danger")]
+            return [button("Back to preview", "demote"), *see, button("Retire", "retire", "danger")]
         case deployments.CACHING | deployments.STARTING | deployments.LISTING | deployments.TESTING:
-            return [button("Cancel", "abandon", "danger")]
-    return []
+            return [*see, button("Cancel", "abandon", "danger")]
+    return see[1:]  # what is over is not offered again here
 
 
 def research_summary(deployment: Deployment, victims: Sequence[VictimRow]) -> Message:

@@ -9,8 +9,10 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 
 from bot.mail import Mailer
 from bot.people import Directory
+from bot.slack.asked import Status
 from bot.slack.gate import SlackGate
 from bot.slack.listeners import Listeners
+from bot.slack.looking import Looking
 from bot.slack.tell import Teller
 from bot.world import Parts
 from lifecycle.errors import BadSettings, ChatUnavailable, DayzeroError
@@ -41,6 +43,7 @@ class Chat:
         )
         self.gate = SlackGate(self._client, parts.ledger)
         self._directory = Directory(self.gate, slack, parts.settings.people)
+        self._looking = Looking(parts.settings, parts.ledger, self.gate, parts.world.scheduler)
         self._teller = Teller(parts.settings, parts.ledger, self.gate, self._directory)
 
     def connect(self) -> None:
@@ -50,7 +53,8 @@ class Chat:
         slack = self._parts.settings.slack
         try:
             app = App(client=self._client, raise_error_for_unhandled_request=False)
-            Listeners(app, self._parts.ledger, self._parts.offers, self._directory)
+            status = Status(self._parts.settings, self._parts.ledger, self._parts.world.scheduler)
+            Listeners(app, self._parts.ledger, self._parts.offers, self._directory, self._looking, status)
             handler = SocketModeHandler(app, slack.app_token.get_secret_value(), ping_interval=5)
             handler.connect()
         except (SlackApiError, SlackClientError, OSError) as error:
@@ -76,6 +80,7 @@ class Chat:
     def _tell_slack(self) -> None:
         if self._wanted and self._parts.world.clock() >= self._wait_until:
             self._teller.step()
+            self._looking.refresh()
 
     def close(self) -> None:
         if self._handler is not None:

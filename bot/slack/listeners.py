@@ -1,7 +1,6 @@
 """Clicks and slash commands: acknowledged at once, then checked, then written into the ledger. No work is done here."""
 
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,13 +8,15 @@ from slack_bolt import App
 
 from batch.hub import parse_reference
 from bot import show
-from bot.commands import HELP, nearest, parse
+from bot.commands import HELP, parse
 from bot.offers import Offers
 from bot.people import Directory
+from bot.slack.asked import Status, named
 from bot.slack.cards import LATER_S
+from bot.slack.looking import Looking
 from bot.slack.text import block_code, safe
-from lifecycle import actions, queries, releases
-from lifecycle.errors import DayzeroError, NotAllowed, NotFound
+from lifecycle import actions
+from lifecycle.errors import DayzeroError, NotAllowed
 from lifecycle.ledger import Ledger
 
 log = logging.getLogger("dayzero.slack")
@@ -26,8 +27,11 @@ NOT_YOU = "Only approvers may do that."
 class Listeners:
     """Registers itself on a Bolt app. Every answer is seen by the person who asked only."""
 
-    def __init__(self, app: App, ledger: Ledger, offers: Offers, directory: Directory):
+    def __init__(
+        self, app: App, ledger: Ledger, offers: Offers, directory: Directory, looking: Looking, status: Status
+    ):
         self._ledger = ledger
+        self._status_of = status
         self._offers = offers
         self._directory = directory
         for action, run in self._clicks().items():
@@ -35,6 +39,7 @@ class Listeners:
             app.action(action)(ack=_ack, lazy=[self._click(run)])
         for command, run in {"/deploy": self._deploy, "/status": self._status, "/promote": self._promote}.items():
             app.command(command)(ack=_ack, lazy=[self._command(command, run)])
+        looking.register(app, _ack, self._look)
         app.event("message")(ack=_ack, lazy=[_nothing])  # what bolt does not ack blocks the next event for seconds
         app.event("app_mention")(ack=_ack, lazy=[_nothing])
 
@@ -50,8 +55,9 @@ class Listeners:
             return run
 
         def approve(value: str, by: str) -> str:
-            release, _, digest = value.partition(":")
-            return actions.approve(ledger, int(release), digest, by=by)[1]
+            release, _, seen = value.partition(":")
+            self._offers.renew(int(release), seen)
+            return actions.approve(ledger, int(release), seen.partition("-")[0], by=by)[1]
 
         return {
             "approve": approve,
@@ -75,6 +81,15 @@ class Listeners:
                 return run(body["actions"][0]["value"], _name(user))
 
             _answer(respond, work)
+
+        return listener
+
+    def _look(self, run: Callable[[dict], None]) -> Callable:
+        def listener(body: dict[str, Any], respond: Callable) -> None:
+            try:
+                run(body)
+            except DayzeroError as error:
+                respond(text=safe(error.advice, 2500), response_type="ephemeral", replace_original=False)
 
         return listener
 
@@ -104,27 +119,13 @@ class Listeners:
         return safe(actions.approve(self._ledger, release.id, release.plan.digest, by=by)[1])
 
     def _status(self, options: Any, command: dict[str, Any]) -> str:
-        db = self._ledger.connection
-        if options.name:
-            found, waiting = [self._named(options.name)], []
-        else:
-            found = queries.deployments(db)
-            waiting = queries.releases_in(db, releases.OFFERED, releases.SNOOZED)
-        its_servers = {d.id: queries.servers_of(db, d.id) for d in found}
-        return block_code(show.status(found, its_servers, waiting, time.time()), 2800)
+        return self._status_of.answer(options.name)
 
     def _promote(self, options: Any, command: dict[str, Any]) -> str:
         self._approver(command["user_id"])
         by = command.get("user_name") or command["user_id"]
-        name = self._named(options.deployment).id
+        name = named(self._ledger, options.deployment).id
         return safe(actions.promote(self._ledger, name, options.tag, by=by, because=options.because))
-
-    def _named(self, name: str) -> Any:
-        try:
-            return queries.named(self._ledger.connection, name)
-        except NotFound as missing:
-            known = [d.id for d in queries.deployments(self._ledger.connection, retired=True)]
-            raise NotFound(str(missing), nearest(name, known) or missing.next_step) from None
 
     def _approver(self, user_id: str) -> None:
         if not self._directory.may_approve(user_id):

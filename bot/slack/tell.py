@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bot import stories
+from bot import promise, stories
 from bot.people import Directory
 from bot.slack.cards import Message, message, release_card, research_summary
 from bot.slack.gate import SlackGate
@@ -21,6 +21,7 @@ class Teller:
 
     def __init__(self, settings: Settings, ledger: Ledger, gate: SlackGate, directory: Directory):
         self._channel = settings.slack.channel
+        self._promise_hours = settings.watch.promise_hours
         self._research = settings.slack.research_channel
         self._ledger = ledger
         self._gate = gate
@@ -53,10 +54,12 @@ class Teller:
         if deployment is not None and release.state != releases.APPROVED:
             deployment = None  # reopened: the new decision is what the card is about
         its_servers = queries.servers_of(self._ledger.connection, deployment.id) if deployment else []
-        return release_card(release, deployment, its_servers, self._ledger.clock())
+        now = self._ledger.clock()
+        clock = promise.clock(self._ledger.connection, release, self._promise_hours)
+        return release_card(release, deployment, its_servers, now, clock.words(now) if clock else "")
 
     def _tell(self, event: Event, deployment: Deployment | None) -> None:
-        if event.kind in ("note.scheduler_silent", "note.scheduler_back", "note.watch_failed"):
+        if event.kind in stories.NOTICES:
             self._notice(event)
         if deployment is None or deployment.release_id is None:
             return
@@ -102,11 +105,7 @@ class Teller:
         self._gate.put(f"victims:{deployment.id}", self._research, said)
 
     def _notice(self, event: Event) -> None:
-        said = {
-            "note.scheduler_silent": f"Slurm is silent: {event.detail.get('sentence')} Nothing is lost.",
-            "note.scheduler_back": "Slurm answers again.",
-            "note.watch_failed": f"Watching {event.detail.get('source')}: {event.detail.get('sentence')}",
-        }[event.kind]
+        said = stories.NOTICES[event.kind](event)
         self._gate.put(f"event:{event.id}", self._channel, message(safe(said), [section(safe(said, 2500))]))
 
 

@@ -435,3 +435,22 @@ def test_a_reader_that_leaves_costs_no_traceback(desk: Desk) -> None:
         child.stdout.close()
         err = child.stderr.read()
     assert "Traceback" not in err and "BrokenPipe" not in err and child.returncode == 141
+
+
+def test_logs_and_the_forms_of_status(desk: Desk) -> None:
+    """logs: the end of the right log, or what to do; status cluster, costs, history: text and JSON."""
+    desk.offered()
+    desk.say("approve", "1")
+    status, _, err = desk.say("logs", NAME)
+    assert status == 1 and "no log yet" in err
+    folder = settings.load(desk.config).site.shared / "runs" / NAME / "cache"
+    folder.mkdir(parents=True)
+    (folder / "slurm-1.out").write_text("".join(f"line {n}\n" for n in range(50)))
+    out = desk.say("logs", NAME, "--lines", "2")[1]
+    assert out.splitlines() == ["cache/slurm-1.out:", "line 48", "line 49"]
+    assert desk.json("logs", NAME)["lines"][-1] == "line 49"
+    assert "GPUs held: 0 by dayzero" in desk.say("status", "cluster")[1]
+    assert desk.json("status", "cluster")["ours"] == 0
+    assert "Nothing was called today" in desk.say("status", "costs")[1] and desk.json("status", "costs") == []
+    assert "acme/Tiny-Good" in desk.say("status", "history")[1]
+    assert desk.json("status", "history")[0]["decision"] is not None
