@@ -7,6 +7,7 @@ from lifecycle.errors import SubmissionRefused
 from lifecycle.jobs import JobState, Snapshot
 from lifecycle.naming import job_key
 from lifecycle.records import Deployment, Job, Server
+from lifecycle.rollover import RELIEVED, ROLLS, step_rollover
 from lifecycle.runfolder import RunFolder, model_folder, read_json
 from lifecycle.submission import cancel, look, submit_once
 from lifecycle.world import World
@@ -25,7 +26,8 @@ def step_deployment(world: World, deployment: Deployment, snapshot: Snapshot) ->
 def _want_server(world: World, deployment: Deployment) -> None:
     """No server lives and one is needed: want one, within the budget; else break with the last one's words."""
     since = max(deployment.since, world.clock() - world.limits.server_window_s)
-    dead = [s for s in queries.servers_of(world.ledger.connection, deployment.id) if s.ended_at and s.ended_at >= since]
+    every = queries.servers_of(world.ledger.connection, deployment.id)
+    dead = [s for s in every if s.ended_at and s.ended_at >= since and s.reason != RELIEVED]
     if dead:
         last = dead[-1]
         why = _last_words(world, last)
@@ -157,6 +159,10 @@ def _conclude(world: World, deployment: Deployment) -> None:
     world.ledger.move_deployment(deployment, event, verdict=record, reason=reason, detail=record)
 
 
+def _serving(world: World, deployment: Deployment, alive: list[Server], snapshot: Snapshot) -> None:
+    step_rollover(world, deployment, alive)
+
+
 def _draining(world: World, deployment: Deployment, alive: list[Server], snapshot: Snapshot) -> None:
     """First the servers are told to go, then we wait until the last job is over."""
     for server in alive:
@@ -176,5 +182,6 @@ STEPS: dict[str, Callable[[World, Deployment, list[Server], Snapshot], None]] = 
     deployments.LISTING: _listing,
     deployments.TESTING: _testing,
     deployments.DRAINING: _draining,
+    **dict.fromkeys(ROLLS, _serving),
 }
-"""The states that move by themselves. The others rest: HELD and BROKEN wait for a person, PREVIEW and STABLE serve."""
+"""The states in which something is to do. BROKEN waits for a person; HELD, PREVIEW and STABLE keep a server."""

@@ -19,6 +19,8 @@ class Limits:
     heartbeat_stale_s: float = 60
     sick_s: float = 600
     cancel_again_s: float = 45  # longer than the launcher drains
+    rollover_s: float = 3600  # before the end of its time a server wants a successor, ...
+    rollover_share: float = 0.5  # ... but not before this share of its time is left
     retry_after_s: float = 5
     retry_after_most_s: float = 300
 
