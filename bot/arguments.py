@@ -123,6 +123,7 @@ def _gateway(verbs: argparse._SubParsersAction) -> None:
     made = _verb(verbs, "gateway", "run the gateway until SIGTERM")
     made.add_argument("--host", help="listen here instead of gateway.host")
     made.add_argument("--port", type=int, help="listen here instead of gateway.port")
+    made.add_argument("--workers", type=int, metavar="N", help="so many processes instead of gateway.workers")
     keys = _verb(verbs, "keys", "keys of the gateway: create, list, revoke")
     kinds = keys.add_subparsers(metavar="WHAT", dest="what", parser_class=Parser)
     made = kinds.add_parser("create", help="make a key; it is shown this once", allow_abbrev=False)

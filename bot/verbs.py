@@ -234,13 +234,12 @@ def bot(options: Namespace) -> int:
 
 
 def gateway(options: Namespace) -> int:
-    settings = _settings(options)
-    changes = {name: value for name in ("host", "port") if (value := getattr(options, name)) is not None}
-    if changes:
-        settings = settings.model_copy(update={"gateway": settings.gateway.model_copy(update=changes)})
-    from gateway.__main__ import serve
+    from gateway.__main__ import serve, with_changes
 
-    return serve(settings)
+    def read() -> Settings:
+        return with_changes(_settings(options), host=options.host, port=options.port, workers=options.workers)
+
+    return serve(read(), read)
 
 
 def keys(options: Namespace) -> Answer:

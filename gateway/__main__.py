@@ -1,62 +1,75 @@
 """`python -m gateway --config dayzero.toml`: start and stop, nothing else."""
 
 import argparse
-import signal
 import socket
 import sys
+from collections.abc import Callable
 
-import uvicorn
-
-from gateway.app import create_app
 from gateway.log import say
+from gateway.supervisor import supervise
+from gateway.worker import work
 from lifecycle.errors import BadSettings
 from lifecycle.settings import Settings, load
 
-DRAIN_S = 30
-"""How long running answers may go on after SIGTERM."""
+# A caller that vanished without a word (half-open) is noticed after KEEPALIVE seconds of idleness, or when what we sent
+# was not acknowledged for UNHEARD_MS. Accepted connections inherit both.
+KEEPALIVE = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 15), (socket.TCP_KEEPCNT, 4))
+UNHEARD_MS = 60_000
 
 
-def serve(settings: Settings) -> int:
-    """Run the gateway until SIGTERM; the exit status."""
-    host, port = settings.gateway.host, settings.gateway.port
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def serve(settings: Settings, reload: Callable[[], Settings] | None = None) -> int:
+    """Run the gateway until SIGTERM; the exit status. `reload` reads the settings again, for SIGHUP."""
+    host, port, workers = settings.gateway.host, settings.gateway.port, settings.gateway.workers
     try:
-        listening.bind((host, port))
+        first = _listen(host, port)
+        host, port = first.getsockname()[:2]
+        if workers > 1:  # taken without SO_REUSEPORT first: two gateways on one port would share its callers unawares
+            first.close()
+            sockets = [_listen(host, port, shared=True) for _ in range(workers)]
     except OSError as error:
         sentence = f"The gateway can't listen on {host}:{port}: {error.strerror}. Change [gateway] host or port."
         print(sentence, file=sys.stderr)
         return 1
-    host, port = listening.getsockname()[:2]
     say("listening", host=host, port=port)
-    config = uvicorn.Config(
-        create_app(settings),
-        loop="uvloop",
-        lifespan="on",
-        access_log=False,
-        log_level="warning",
-        server_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=DRAIN_S,
-        backlog=4096,
-    )
-    server = uvicorn.Server(config)
-    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again after a clean end: that end is a 0
-        signal.signal(number, lambda *_: None)
-    server.run(sockets=[listening])
-    return 0 if server.started else 3
+    if workers > 1:
+        return supervise(settings, sockets, reload or (lambda: settings))
+    return work(settings, first)
+
+
+def _listen(host: str, port: int, shared: bool = False) -> socket.socket:
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (*KEEPALIVE, (socket.TCP_USER_TIMEOUT, UNHEARD_MS), (socket.TCP_NODELAY, 1)):
+        listening.setsockopt(socket.IPPROTO_TCP, option, value)
+    if shared:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listening.bind((host, port))
+    return listening
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m gateway", description="One address for every model.")
     parser.add_argument("--config", help="settings file (default: $DAYZERO_CONFIG, then dayzero.toml)")
+    parser.add_argument("--workers", type=int, help="so many processes instead of gateway.workers")
+    options = parser.parse_args()
+
+    def read() -> Settings:
+        settings = load(options.config)
+        return with_changes(settings, workers=options.workers)
+
     try:
-        settings = load(parser.parse_args().config)
+        settings = read()
     except BadSettings as error:
         print(error.advice, file=sys.stderr)
         return 2
-    return serve(settings)
+    return serve(settings, read)
+
+
+def with_changes(settings: Settings, **changes: object) -> Settings:
+    """The settings with these keys of [gateway]; None: as it is."""
+    wanted = {name: value for name, value in changes.items() if value is not None}
+    return settings.model_copy(update={"gateway": settings.gateway.model_copy(update=wanted)})
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ What may be tried again: a refused connection (the request never arrived) on any
 the first byte once only, because a request that kills one engine must not be led to all of them.
 """
 
+import asyncio
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import aiohttp
 
 from gateway.call import PATH_OF, Call, Reply, finish
 from gateway.errors import ApiError, backend_trouble, no_endpoint, too_slow
@@ -15,17 +15,17 @@ from gateway.log import say
 from gateway.replicas import Fleet, Replica
 from gateway.routing import Endpoint, Served
 from gateway.transformers_wire import TransformersWire
+from gateway.upstream import SILENCE_S, Address, Connection, Lost, NotConnected, Pool, Silent, address_of
 from gateway.wire import Garbage, OpenAIWire, Wire, dumps, loads
 from gateway.writer import Writer
 
-CONNECT_S = 2.0
-SILENCE_S = 600.0
-"""No byte from the backend for this long: given up."""
-
+PROBE_S = 2.0
 OUT_OF_SORTS = (502, 503, 504)
 WIRES = {"transformers": TransformersWire}
 EVENTS = b"text/event-stream; charset=utf-8"
 JSON = b"application/json"
+
+_TRACE = re.compile(r"[0-9a-f-]{1,100}")
 
 
 class Failed(Exception):
@@ -37,23 +37,9 @@ class Failed(Exception):
         self.arrived = arrived
 
 
-def open_session() -> aiohttp.ClientSession:
-    # vLLM closes an idle connection after 5 s: let it go before that, or a request meets the closing door
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=4.0)
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
-    return aiohttp.ClientSession(
-        connector=connector,
-        timeout=timeout,
-        auto_decompress=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=("User-Agent", "Accept-Encoding"),
-        read_bufsize=2**18,
-    )
-
-
 @dataclass
 class Own:
-    session: aiohttp.ClientSession
+    pool: Pool
     fleet: Fleet
     writer: Writer
     gpu_hour_price: float
@@ -84,7 +70,8 @@ class Own:
         endpoint = replica.endpoint
         call.model, call.deployment_id, call.endpoint_id = served.model, served.id, endpoint.id
         wire: Wire = WIRES.get(endpoint.engine, OpenAIWire)(call, endpoint.backend_model)
-        body = wire.request()
+        address = address_of(endpoint.url)
+        request = _request(call, address, wire.request())
         mark = replica.enter()
         left = False
 
@@ -95,25 +82,23 @@ class Own:
                 call.cost = replica.leave(mark) / 3600 * served.gpus * self.gpu_hour_price
                 call.cost_estimated = True
 
-        response = None
+        connection = None
         try:
-            response = await self._post(call, endpoint, body)
-            if response.status >= 400:
-                await self._refused(call, replica, response)
+            connection = await self.pool.take(address)
+            status = await connection.ask(request)
+            if status >= 400:
+                await self._refused(call, replica, status, connection)
             elif call.stream:
-                await self._stream(call, replica, response, wire, reply, leave)
+                await self._stream(call, replica, connection, wire, reply, leave)
             else:
-                await self._whole(call, response, wire, reply, leave)
+                await self._whole(call, connection, wire, reply, leave)
             replica.failures = 0
-        except aiohttp.ClientConnectorError as error:
-            self.fleet.failed(replica, "connection refused")
-            raise Failed(no_endpoint(call.asked, "connection refused"), arrived=False) from error
-        except aiohttp.ServerTimeoutError as error:
-            if isinstance(error, aiohttp.ConnectionTimeoutError):
-                self.fleet.failed(replica, f"no connection within {CONNECT_S:g} s")
-                raise Failed(no_endpoint(call.asked, "it does not accept connections"), arrived=False) from error
-            raise too_slow(f"The model sent nothing for {SILENCE_S:g} s. Ask for less, or stream.") from error
-        except aiohttp.ClientError as error:  # reset, closed, cut off: before the first byte went to the caller
+        except NotConnected as error:
+            self.fleet.failed(replica, str(error))
+            raise Failed(no_endpoint(call.asked, str(error)), arrived=False) from error
+        except Silent:
+            raise too_slow(f"The model sent nothing for {SILENCE_S:g} s. Ask for less, or stream.") from None
+        except Lost as error:  # reset, closed, cut off: before the first byte went to the caller
             self.fleet.failed(replica, "connection lost")
             raise Failed(no_endpoint(call.asked, "the connection to it broke"), arrived=True) from error
         except Garbage as error:
@@ -121,33 +106,26 @@ class Own:
         finally:
             leave()
             call.count_chunks(wire.chunks)
-            if response is not None:
-                response.close() if not response.content.at_eof() else response.release()
+            if connection is not None:
+                self.pool.give_back(address, connection, only_the_end_is_missing=wire.done)
 
-    async def _post(self, call: Call, endpoint: Endpoint, body: bytes) -> aiohttp.ClientResponse:
-        headers = {"Content-Type": "application/json", "X-Request-Id": call.id}
-        if call.trace:
-            headers["traceparent"] = call.trace
-        url = endpoint.url.rstrip("/") + PATH_OF[call.kind]
-        return await self.session.post(url, data=body, headers=headers, allow_redirects=False)
-
-    async def _refused(self, call: Call, replica: Replica, response: aiohttp.ClientResponse) -> None:
+    async def _refused(self, call: Call, replica: Replica, status: int, connection: Connection) -> None:
         """The backend answered with an error: try elsewhere when it is the backend's fault, else tell the caller."""
-        said = _reason(await response.read(), replica.endpoint.backend_model, call.asked)
-        if response.status in OUT_OF_SORTS:
-            self.fleet.failed(replica, f"HTTP {response.status}")
-            raise Failed(no_endpoint(call.asked, f"HTTP {response.status}"), arrived=False)
-        if response.status >= 500:
+        said = _reason(await connection.whole(), replica.endpoint.backend_model, call.asked)
+        if status in OUT_OF_SORTS:
+            self.fleet.failed(replica, f"HTTP {status}")
+            raise Failed(no_endpoint(call.asked, f"HTTP {status}"), arrived=False)
+        if status >= 500:
             raise Failed(backend_trouble(f"The model's server failed: {said} Try again."), arrived=True)
-        if response.status in (401, 403, 404, 405):  # the caller can't mend these: we asked in a wrong way
+        if status in (401, 403, 404, 405):  # the caller can't mend these: we asked in a wrong way
             raise backend_trouble(f"The model's server does not take the gateway's requests: {said} Tell its operator.")
-        kind = "rate_limit_error" if response.status == 429 else "invalid_request_error"
-        raise ApiError(400 if response.status == 422 else response.status, said, kind, "refused_by_model")
+        kind = "rate_limit_error" if status == 429 else "invalid_request_error"
+        raise ApiError(400 if status == 422 else status, said, kind, "refused_by_model")
 
     async def _whole(
-        self, call: Call, response: aiohttp.ClientResponse, wire: Wire, reply: Reply, leave: Callable[[], None]
+        self, call: Call, connection: Connection, wire: Wire, reply: Reply, leave: Callable[[], None]
     ) -> None:
-        answer = wire.whole(await response.read())
+        answer = wire.whole(await connection.whole())
         call.first_byte()
         leave()
         await call.settle(self.writer)
@@ -158,27 +136,27 @@ class Own:
         self,
         call: Call,
         replica: Replica,
-        response: aiohttp.ClientResponse,
+        connection: Connection,
         wire: Wire,
         reply: Reply,
         leave: Callable[[], None],
     ) -> None:
         trouble: ApiError | None = None
         try:
-            while not wire.done and (data := await response.content.readany()):
+            while not wire.done and (data := await connection.read()):
                 call.first_byte()
                 if ready := wire.feed(data):
                     if not reply.started:
                         await reply.start(200, EVENTS)
                     await reply.write(ready)
-        except (aiohttp.ClientError, TimeoutError, Garbage) as error:
+        except (Lost, Silent, Garbage) as error:
             if not reply.started:
                 raise
             self.fleet.failed(replica, f"stream lost: {type(error).__name__}")
             trouble = backend_trouble("The model's server went away in the middle of this answer. Ask again.")
         if not wire.done and trouble is None:
             if not reply.started:
-                raise aiohttp.ServerDisconnectedError()
+                raise Lost("an empty stream")
             if not wire.broken:
                 self.fleet.failed(replica, "stream ended early")
             trouble = backend_trouble("The model's server ended this answer before it was complete. Ask again.")
@@ -195,13 +173,29 @@ class Own:
 
     async def probe(self, endpoint: Endpoint) -> bool:
         """Does it answer again? GET /health costs the engine nothing."""
+        address = address_of(endpoint.url)
+        connection = None
         try:
-            timeout = aiohttp.ClientTimeout(total=2)
-            url = endpoint.url.rstrip("/") + "/health"
-            async with self.session.get(url, timeout=timeout, allow_redirects=False) as response:
-                return response.status == 200
-        except (aiohttp.ClientError, TimeoutError, OSError):
+            async with asyncio.timeout(PROBE_S):
+                connection = await self.pool.take(address)
+                head = f"GET {address.prefix}/health HTTP/1.1\r\nHost: {address.authority}\r\n\r\n"
+                status = await connection.ask(head.encode("latin-1"))
+                await connection.whole()
+                return status == 200
+        except (NotConnected, Lost, Silent, TimeoutError, OSError):
             return False
+        finally:
+            if connection is not None:
+                self.pool.give_back(address, connection)
+
+
+def _request(call: Call, address: Address, body: bytes) -> bytes:
+    trace = f"traceparent: {call.trace}\r\n" if call.trace and _TRACE.fullmatch(call.trace) else ""
+    head = (
+        f"POST {address.prefix}{PATH_OF[call.kind]} HTTP/1.1\r\nHost: {address.authority}\r\n"
+        f"Content-Type: application/json\r\nX-Request-Id: {call.id}\r\n{trace}Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode("latin-1") + body
 
 
 def _reason(payload: bytes, backend_model: str, asked: str) -> str:

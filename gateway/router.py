@@ -1,6 +1,7 @@
 """The LiteLLM Router: knows the providers and our endpoints, cools down what fails, and calls the proprietary ones.
 
-litellm takes seconds to import, so a thread does it after the start; our own servers are called without waiting for it.
+litellm takes seconds to import and hundreds of megabytes, so a thread imports it when the providers file names a first
+model; our own servers are called without it.
 The Router is a cache: `sync` makes it agree with the routing table and the providers file.
 """
 
@@ -23,6 +24,7 @@ COOL_S = 3600.0
 class LiteLLM:
     def __init__(self) -> None:
         self._loaded = asyncio.Event()
+        self._loading = False
         self._module: Any = None
         self._router: Any = None
         self._wanted: dict[str, tuple] = {}
@@ -30,7 +32,10 @@ class LiteLLM:
         self.problem = ""
 
     def load(self) -> None:
-        """Begin to import litellm in the background."""
+        """Begin to import litellm in the background, once."""
+        if self._loading:
+            return
+        self._loading = True
         loop = asyncio.get_running_loop()
 
         def work() -> None:
@@ -77,6 +82,8 @@ class LiteLLM:
                 providers.key(model) or None,
             )
         self._wanted = wanted
+        if providers.models:
+            self.load()
         if self._router is not None:
             self._apply()
 

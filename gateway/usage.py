@@ -1,7 +1,8 @@
 """Usage: one row per request that was answered (or tried), and the sums people ask for."""
 
 import sqlite3
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 
 from gateway.store import read_only
@@ -39,10 +40,11 @@ class Usage:
     cost_estimated: bool
 
     def values(self) -> tuple:
-        return astuple(self)
+        return _VALUES(self)
 
 
 COLUMNS = ", ".join(f.name for f in fields(Usage))
+_VALUES = attrgetter(*(f.name for f in fields(Usage)))
 INSERT = f"INSERT INTO usage ({COLUMNS}) VALUES ({', '.join('?' * len(fields(Usage)))})"
 
 

@@ -8,6 +8,8 @@ import json
 import re
 from typing import Any, Protocol
 
+import orjson
+
 from gateway.call import Call
 
 DONE = b"data: [DONE]\n\n"
@@ -127,10 +129,10 @@ def parse_event(event: bytes) -> dict[str, Any] | None:
     if not line.startswith(b"data:"):
         return None
     try:
-        data = json.loads(line[5:])
-    except (ValueError, RecursionError):
+        data = loads(line[5:])
+    except Garbage:
         return None
-    return data if isinstance(data, dict) else None
+    return data
 
 
 def to_event(chunk: dict[str, Any]) -> bytes:
@@ -138,18 +140,25 @@ def to_event(chunk: dict[str, Any]) -> bytes:
 
 
 def dumps(value: dict[str, Any]) -> bytes:
-    # a lone surrogate is legal in JSON but can't be UTF-8: escape it all then
+    # a lone surrogate is legal in JSON but can't be UTF-8, and Python's integers have no limit: the slower way then
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:
+        return orjson.dumps(value)
+    except TypeError:
         return json.dumps(value, separators=(",", ":")).encode()
 
 
 def loads(payload: bytes) -> dict[str, Any]:
     try:
-        answer = json.loads(payload)
-    except (ValueError, RecursionError):
-        raise Garbage("an answer that is not JSON") from None
+        answer = orjson.loads(payload)
+    except ValueError:
+        answer = _loads_slowly(payload)
     if not isinstance(answer, dict):
         raise Garbage("an answer that is not a JSON object")
     return answer
+
+
+def _loads_slowly(payload: bytes) -> Any:
+    try:
+        return json.loads(payload)
+    except (ValueError, RecursionError):
+        raise Garbage("an answer that is not JSON") from None

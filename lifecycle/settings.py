@@ -46,6 +46,7 @@ class Guards(Section):
 
     max_nodes: int = Field(default=8, gt=0)
     walltime_hours: float = Field(default=24, gt=0)
+    warn_minutes: float = Field(default=0, ge=0)  # researchers are told so long before a job that preempts is submitted
 
 
 OWN_OPTIONS = frozenset(
@@ -149,6 +150,7 @@ class Gateway(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     public_url: str = ""  # empty: http://host:port
+    workers: int = Field(default=1, ge=1, le=64)  # processes that answer; each can fill one core
     providers_file: Path | None = None
     gpu_hour_price: float = Field(default=2.5, ge=0)  # for the cost of our own models
 

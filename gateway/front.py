@@ -1,0 +1,84 @@
+"""What stands behind the doors: calls to models on a short way, everything else to the ASGI app.
+
+Finds out who asks, and turns every trouble into one plain sentence and one row.
+"""
+
+import asyncio
+import contextlib
+
+from gateway import call as calls
+from gateway.app import App, bearer
+from gateway.asgi import run
+from gateway.call import PATHS, Call
+from gateway.door import HttpReply, Request
+from gateway.errors import ApiError, no_endpoint, unknown_model
+from gateway.gate import Gate
+from gateway.listing import callable_names
+from gateway.log import say
+
+
+class Front:
+    """Implements door.House."""
+
+    def __init__(self, gate: Gate):
+        self._gate = gate
+        self._app = App(gate)
+
+    def admit(self, request: Request) -> None:
+        """A call to a model needs a living key before its body is read."""
+        if request.path in PATHS:
+            if request.method != "POST":
+                sentence = f"This address takes POST, not {request.method[:20]}."
+                raise ApiError(405, sentence, "invalid_request_error", "method_not_allowed")
+            request.caller = bearer(self._gate, request.headers.get(b"authorization", b""))
+
+    async def answer(self, request: Request, reply: HttpReply) -> None:
+        if (kind := PATHS.get(request.path)) is None:
+            await run(self._app, request, reply)
+            return
+        try:
+            trace = request.headers.get(b"traceparent", b"").decode("latin-1")
+            call = calls.parse(kind, request.caller, request.body, trace)
+        except ApiError as error:
+            await reply.error(error)
+            return
+        request.body = b""
+        reply.id = call.id
+        await self._complete(call, reply)
+
+    async def _complete(self, call: Call, reply: HttpReply) -> None:
+        try:
+            await self._ask(call, reply)
+        except ApiError as error:
+            await self._tell(call, reply, error)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # our own mistake: the caller still gets a sentence, the operator the kind
+            say("request.crashed", id=call.id, kind=type(error).__name__, reason=str(error)[:300])
+            sentence = f"The gateway failed on this request ({call.id}). Tell its operator."
+            await self._tell(call, reply, ApiError(500, sentence, "server_error", "internal"))
+        finally:
+            call.abandon(self._gate.writer)
+
+    async def _ask(self, call: Call, reply: HttpReply) -> None:
+        gate, tags = self._gate, call.caller.tags
+        if candidates := gate.live.table.find(call.asked, tags):
+            if not any(one.endpoints for one in candidates):
+                call.provider, call.model, call.deployment_id = "own", candidates[0].model, candidates[0].id
+                raise no_endpoint(call.asked, "its server is starting or moving")
+            await gate.own.answer(call, candidates, reply)
+        elif (model := gate.providers.find(call.asked, tags)) is not None:
+            await gate.foreign.answer(call, model, reply)
+        else:
+            call.settled = True  # nothing was asked of anybody: no row
+            raise unknown_model(call.asked, callable_names(gate.live.table, gate.providers, tags))
+
+    async def _tell(self, call: Call, reply: HttpReply, error: ApiError) -> None:
+        """Account for a failed call and tell its caller, as an answer or inside the stream."""
+        call.status = error.status
+        with contextlib.suppress(ApiError):  # the ledger is down: that is then the smaller trouble
+            await call.settle(self._gate.writer)
+        if reply.started:
+            await reply.end(error.event())
+        else:
+            await reply.error(error)

@@ -1,0 +1,51 @@
+"""Everything that a worker holds while it runs."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+
+from gateway.foreign import Foreign
+from gateway.keys import KeyRing
+from gateway.live import Live
+from gateway.own import Own
+from gateway.providers import Providers
+from gateway.replicas import Fleet
+from gateway.router import LiteLLM
+from gateway.routing import Endpoint
+from gateway.store import open_store
+from gateway.upstream import Pool
+from gateway.writer import Writer
+from lifecycle.settings import Settings
+
+
+class Gate:
+    def __init__(self, settings: Settings, environment: Mapping[str, str]):
+        """`environment` holds the providers' keys."""
+        self.settings = settings
+        open_store(settings.gateway_path).close()
+        self.writer = Writer(settings.gateway_path)
+        self.keys = KeyRing(settings.gateway_path)
+        self.providers = Providers(settings.gateway.providers_file, environment)
+        self.litellm = LiteLLM()
+        self.pool = Pool()
+        self.fleet = Fleet(self._probe)
+        self.fleet.on_change = self.litellm.note
+        self.own = Own(self.pool, self.fleet, self.writer, settings.gateway.gpu_hour_price)
+        self.foreign = Foreign(self.litellm, self.writer)
+        self.live = Live(settings.ledger_path, self.fleet, self.providers, self.keys, self.litellm, self.writer)
+        self.live.look()
+        self.litellm.sync(self.live.table, self.providers)
+        self._watching = asyncio.create_task(self.live.run())
+
+    async def _probe(self, endpoint: Endpoint) -> bool:
+        return await self.own.probe(endpoint)
+
+    async def close(self) -> None:
+        self._watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._watching
+        self.live.close()
+        self.fleet.close()
+        self.pool.close()
+        await asyncio.to_thread(self.writer.close)
+        self.keys.close()

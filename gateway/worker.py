@@ -1,0 +1,68 @@
+"""One worker: a process that answers on a listening socket until SIGTERM, then lets running answers end."""
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable
+
+import uvloop
+
+from gateway.door import Porch
+from gateway.front import Front
+from gateway.gate import Gate
+from gateway.log import flush, say
+from lifecycle.settings import Settings
+
+DRAIN_S = 30
+"""How long running answers may go on after SIGTERM."""
+
+SWEEP_S = 1.0
+BACKLOG = 4096
+
+CANT_START = 3
+
+
+def work(settings: Settings, listening: socket.socket, ready: Callable[[], None] = lambda: None) -> int:
+    """Serve until SIGTERM; the exit status. `ready` is called when requests are taken."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # two descriptors a request: the usual 1024 are soon spent
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return uvloop.run(_work(settings, listening, ready))
+
+
+async def _work(settings: Settings, listening: socket.socket, ready: Callable[[], None]) -> int:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        gate = Gate(settings, os.environ)
+    except Exception as error:  # whoever started it must hear why it can't
+        print(f"The gateway can't start: {error}", file=sys.stderr)
+        return CANT_START
+    porch = Porch(Front(gate))
+    server = await loop.create_server(porch.door, sock=listening, backlog=BACKLOG)
+    sweeping = asyncio.create_task(_sweep(porch, gate))
+    ready()
+    await stop.wait()
+    server.close()
+    porch.close()
+    await porch.drained(DRAIN_S)
+    sweeping.cancel()
+    await gate.close()
+    flush()
+    return 0
+
+
+async def _sweep(porch: Porch, gate: Gate) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        try:
+            porch.sweep()
+            gate.pool.sweep()
+        except Exception as error:  # without it nobody slow would ever be sent away again
+            say("sweep.failed", kind=type(error).__name__, reason=str(error)[:300])
