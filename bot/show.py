@@ -41,6 +41,9 @@ def progress(deployment: Deployment) -> str:
             start = p.get("expected_start")
             when = f", expected to start {time.strftime('%H:%M', time.localtime(start))}" if start else ""
             return f"job {p['handle']} waits ({p.get('reason') or 'no reason given'}){when}"
+        case "warn":
+            when = time.strftime("%H:%M", time.localtime(p["until"]))
+            return f"{plural(p['jobs'], 'research job')} may be preempted; their owners were told, it goes on at {when}"
         case "load":
             return f"{bar(p.get('progress') or 0)} {p.get('note') or p.get('phase')}"
         case "exam":

@@ -1,9 +1,10 @@
 """What is worth telling of an event, in one plain sentence, for the thread, the mail and the owner. Pure tables."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from bot.sentences import gpu_hours, size
-from lifecycle.records import Deployment, Event
+from bot.sentences import duration, gpu_hours, plural, size
+from lifecycle import victims
+from lifecycle.records import Deployment, Event, VictimRow
 
 Line = Callable[[Event, Deployment], str]
 
@@ -101,7 +102,7 @@ def line(event: Event, deployment: Deployment) -> str | None:
 
 OWNER: dict[str, str] = {
     "victim.expected": "Heads-up: your job {handle} ({name}) is likely to be preempted by {model}. "
-    "It has {at_stake} at stake. " + SAVE_YOUR_WORK,
+    "It has {at_stake} at stake. {warning}" + SAVE_YOUR_WORK,
     "victim.requeued": "Your job {handle} ({name}) was preempted by {model}. Slurm starts it again by itself.",
     "victim.cancelled": "Your job {handle} ({name}) was preempted by {model} and cancelled: please submit it again.",
     "victim.suspended": "Your job {handle} ({name}) is suspended while {model} needs its nodes.",
@@ -110,8 +111,35 @@ OWNER: dict[str, str] = {
 }
 
 
-def owner_line(event: Event, deployment: Deployment) -> str | None:
+def owner_line(event: Event, deployment: Deployment, warn_minutes: float = 0) -> str | None:
     """What the owner of a preempted job is told; None: nothing."""
     form = OWNER.get(event.kind)
     at_stake = gpu_hours(event.detail.get("gpu_hours") or 0)
-    return form.format_map({"model": deployment.model, "at_stake": at_stake, **event.detail}) if form else None
+    warning = f"Nothing is submitted for {duration(warn_minutes * 60)} from now on. " if warn_minutes else ""
+    words = {"model": deployment.model, "at_stake": at_stake, "warning": warning, **event.detail}
+    return form.format_map(words) if form else None
+
+
+FATES = {
+    victims.REQUEUED: "waits in the queue",
+    victims.SUSPENDED: "is still suspended",
+    victims.CANCELLED: "must be submitted again",
+    victims.RESUMED: "runs again, or has run to its end",
+}
+"""What has become of a job that made room → in words; the other states were not touched."""
+
+
+def back_for(owner: str, deployment: Deployment, made_room: Sequence[VictimRow], taken: float) -> str:
+    """When the nodes come back: what the owner of some of these jobs is told."""
+    mine = [f"job {v.handle} ({v.name}) {FATES[v.state]}" for v in made_room if v.user == owner]
+    return f"The nodes are back: {deployment.model} has ended after {gpu_hours(taken)}. Your {', '.join(mine)}."
+
+
+def back_for_all(deployment: Deployment, made_room: Sequence[VictimRow], taken: float) -> str:
+    """When the nodes come back: one line for all researchers."""
+    fates = [f"{sum(v.state == state for v in made_room)} {words}" for state, words in FATES.items()]
+    told = ", ".join(said for said in fates if not said.startswith("0 "))
+    return (
+        f"The nodes are back: {deployment.model} has ended after {gpu_hours(taken)}. "
+        f"Of {plural(len(made_room), 'job')} that made room: {told}."
+    )

@@ -18,7 +18,7 @@ from lifecycle import reconcile
 from lifecycle.ledger import Ledger
 from lifecycle.ports import Clock
 from lifecycle.settings import Settings
-from lifecycle.world import World
+from lifecycle.world import Limits, World
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +67,7 @@ def build(settings: Settings, clock: Clock = time.time) -> Parts:
         registry=Registry(settings),
         clock=clock,
         shared=settings.site.shared,
+        limits=Limits(warn_s=settings.cluster.guards.warn_minutes * 60),
     )
     hub = HubReader(settings.hub)
     return Parts(

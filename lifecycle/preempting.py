@@ -1,5 +1,7 @@
 """Steps of a victim: what really happened to a research job that a server was expected to evict."""
 
+from collections.abc import Iterable
+
 from lifecycle import deployments, queries, servers, victims
 from lifecycle.jobs import JobState, Sighting, Snapshot
 from lifecycle.records import Deployment, Server, VictimRow
@@ -9,6 +11,16 @@ SPARED_AFTER_S = 30
 """A victim still running this long after the server got its nodes was not needed."""
 
 GIVEN_UP = (deployments.BROKEN, deployments.DRAINING, deployments.RETIRED)
+
+
+def warned_until(server: Server, expected: Iterable[VictimRow], warn_s: float) -> float:
+    """When what preempts these jobs may be submitted: each owner has had `warn_s` seconds by then.
+
+    Never later than twice that after the server was wanted, or a busy queue with new names each minute would put it
+    off for ever.
+    """
+    told = max((victim.since for victim in expected), default=None)
+    return 0.0 if told is None else min(told + warn_s, server.created_at + 2 * warn_s)
 
 
 def step_victim(world: World, deployment: Deployment, victim: VictimRow, snapshot: Snapshot) -> None:

@@ -97,6 +97,15 @@ def victims_of(db: sqlite3.Connection, name: str) -> list[VictimRow]:
     return [VictimRow.of(r) for r in db.execute("SELECT * FROM victims WHERE deployment_id = ? ORDER BY id", (name,))]
 
 
+def gpu_hours_of(db: sqlite3.Connection, name: str) -> float:
+    """What the servers of a deployment that are over have taken."""
+    query = (
+        "SELECT coalesce(sum(json_extract(detail, '$.gpu_hours')), 0) FROM events"
+        " WHERE deployment_id = ? AND kind IN ('server.gone', 'server.lost')"
+    )
+    return db.execute(query, (name,)).fetchone()[0]
+
+
 def generation(db: sqlite3.Connection) -> int:
     """Of the routing: grows with every change that the gateway must take over."""
     return db.execute("SELECT generation FROM routing").fetchone()[0]

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 
 from lifecycle import queries, servers
+from lifecycle import victims as fates
 from lifecycle.errors import SubmissionRefused
 from lifecycle.jobs import JobState, Sighting, Snapshot
 from lifecycle.naming import job_key
+from lifecycle.preempting import warned_until
 from lifecycle.records import Deployment, Job, Server
 from lifecycle.runfolder import RunFolder, read_json
 from lifecycle.submission import cancel, look, submit_once
@@ -30,9 +32,13 @@ def step_server(world: World, deployment: Deployment, server: Server, snapshot: 
 
 
 def _wanted(world: World, deployment: Deployment, server: Server, job: Job | None) -> None:
+    if job is None and _warning(world, deployment, server):
+        return
     script = world.recipes.serve(deployment, server)
     if job is None:
         expect_victims(world, deployment, server, world.scheduler.forecast(script).victims)
+        if _warning(world, deployment, server):  # the forecast has named somebody who was not told yet
+            return
     try:
         submit_once(world, script, deployment.id, "serve", server.n, server.id)
     except SubmissionRefused as refusal:
@@ -46,6 +52,17 @@ def _wanted(world: World, deployment: Deployment, server: Server, job: Job | Non
         )
         return
     world.ledger.move_server(server, "submitted")
+
+
+def _warning(world: World, deployment: Deployment, server: Server) -> bool:
+    """True while somebody whose job is expected to make room still has time to save it."""
+    everybody = queries.victims_of(world.ledger.connection, deployment.id)
+    expected = [v for v in everybody if v.state == fates.EXPECTED]
+    until = warned_until(server, expected, world.limits.warn_s)
+    if world.clock() >= until:
+        return False
+    _progress(world, deployment, {"stage": "warn", "until": until, "jobs": len(expected)})
+    return True
 
 
 def expect_victims(world: World, deployment: Deployment, server: Server, victims: tuple) -> None:

@@ -21,6 +21,7 @@ class Teller:
 
     def __init__(self, settings: Settings, ledger: Ledger, gate: SlackGate, directory: Directory):
         self._channel = settings.slack.channel
+        self._warn_minutes = settings.cluster.guards.warn_minutes
         self._promise_hours = settings.watch.promise_hours
         self._research = settings.slack.research_channel
         self._ledger = ledger
@@ -71,6 +72,8 @@ class Teller:
             self._gate.put(f"event:{event.id}", self._channel, message(safe(line), blocks), thread_of=card)
         if event.detail.get("report"):
             self._report(event, deployment, card)
+        if event.kind == "deployment.drained":
+            self._back(event, deployment)
         if event.victim_id is not None:
             self._owner(event, deployment)
             self._summary(deployment)
@@ -85,16 +88,31 @@ class Teller:
 
     def _owner(self, event: Event, deployment: Deployment) -> None:
         """The owner by direct message; whom nobody knows, in the channel of the researchers."""
-        told = stories.owner_line(event, deployment)
-        if told is None:
-            return
-        said = message(safe(told), [section(safe(told, 2500))])
-        user = self._directory.slack_id_of_user(event.detail.get("user", ""))
+        told = stories.owner_line(event, deployment, self._warn_minutes)
+        if told is not None:
+            self._direct(f"event:{event.id}:owner", event.detail.get("user", ""), told)
+
+    def _direct(self, key: str, slurm_user: str, told: str) -> None:
+        user = self._directory.slack_id_of_user(slurm_user)
         if user is not None:
-            self._gate.put(f"event:{event.id}:owner", self._gate.direct(user), said)
+            self._gate.put(key, self._gate.direct(user), message(safe(told), [section(safe(told, 2500))]))
         elif self._research:
-            text = f"{safe(event.detail.get('user', ''))}: {safe(told, 2500)}"
-            self._gate.put(f"event:{event.id}:owner", self._research, message(text, [section(text)]))
+            text = f"{safe(slurm_user)}: {safe(told, 2500)}"
+            self._gate.put(key, self._research, message(text, [section(text)]))
+
+    def _back(self, event: Event, deployment: Deployment) -> None:
+        """The nodes come back: everybody whose job made room hears it, with what was taken."""
+        db = self._ledger.connection
+        made_room = [v for v in queries.victims_of(db, deployment.id) if v.state in stories.FATES]
+        if not made_room:
+            return
+        taken = queries.gpu_hours_of(db, deployment.id)
+        for user in sorted({v.user for v in made_room}):
+            told = stories.back_for(user, deployment, made_room, taken)
+            self._direct(f"event:{event.id}:back:{user}", user, told)
+        if self._research:
+            said = stories.back_for_all(deployment, made_room, taken)
+            self._gate.put(f"event:{event.id}:back", self._research, message(safe(said), [section(safe(said, 2500))]))
 
     def _summary(self, deployment: Deployment) -> None:
         """One message for all researchers, kept up to date: who makes room for this model, and how each job is."""

@@ -217,3 +217,44 @@ def test_watch_failures_are_transient(office: Office) -> None:
     office.hub.stop()
     with pytest.raises(HubUnavailable):
         office.parts.hub_watch.look("hub:acme")
+
+
+def test_when_the_nodes_come_back_those_who_made_room_hear_it(office: Office) -> None:
+    """With the GPU-hours that were taken and what has become of each job; whose job was spared hears nothing."""
+    office.publish()
+    office.look()
+    ledger = office.parts.ledger
+    (release,) = queries.releases_in(ledger.connection, releases.OFFERED)
+    lucky = replace(BOB, handle="18", user="carol")
+    plan = replace(release.plan, forecast=Forecast(starts_at=None, victims=(BOB, lucky)))
+    made = ledger.approve(release, plan, by="alice")
+    one, two = queries.victims_of(ledger.connection, made)
+    ledger.move_victim(one, "cancelled")
+    ledger.move_victim(two, "spared")
+    ledger.note("server.gone", deployment_id=made, detail={"gpu_hours": 2.5})
+    ledger.note("server.lost", deployment_id=made, detail={"gpu_hours": 0.5})
+    for event in ("cancelled", "drained"):
+        ledger.move_deployment(queries.deployment(ledger.connection, made), event)
+    office.chat.tell()
+    told = words(office.bob.dms()[-1])
+    assert "acme/tiny has ended after 3.0 GPU-hours" in told and "must be submitted again" in told
+    summary = words(office.alice.sees("#research", "The nodes are back"))
+    assert "Of 1 job that made room: 1 must be submitted again" in summary
+    assert not [m for m in office.alice.messages("#research") if words(m).startswith("carol: The nodes")]
+
+
+def test_the_warning_time_is_in_the_heads_up(office: Office) -> None:
+    """How long nothing will happen yet."""
+    from bot import stories
+    from lifecycle.records import Event
+
+    detail = {"handle": "17", "name": "n", "user": "games", "gpu_hours": 2}
+    event = Event(id=1, at=0, kind="victim.expected", release_id=None, deployment_id="d", server_id=None, victim_id=1,
+                  old="", new="", by="dayzero", detail=detail)  # fmt: skip
+    office.publish()
+    office.look()
+    (release,) = queries.releases_in(office.parts.ledger.connection, releases.OFFERED)
+    made = office.parts.ledger.approve(release, release.plan, by="alice")
+    deployment = queries.deployment(office.parts.ledger.connection, made)
+    assert "Nothing is submitted for 10 min from now on." in stories.owner_line(event, deployment, 10)
+    assert "Nothing is submitted" not in stories.owner_line(event, deployment)
