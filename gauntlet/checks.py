@@ -16,9 +16,10 @@ Check = Callable[[Case, Sequence[Answer]], Mark]
 
 _NUMBER = re.compile(r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|(?<![\w.])[-−]?\.\d+")
 _CHOICE = (
-    re.compile(r"\A\W*\(?([A-Z])\b(?:\)|\.|:|\W|\Z)"),
-    re.compile(r"(?:answer|option|choice)(?:\s+is)?\W{0,6}([A-Z])\b"),
-    re.compile(r"\b([A-Z])\)?\W*\Z"),
+    # a letter and no sentence: "A train …" begins with a word
+    re.compile(r"\A\W*([A-H])(?:[).:]|\s*\n|\W*\Z|\s+(?=[A-Z]))"),
+    re.compile(r"(?:[Aa]nswer|[Oo]ption|[Cc]hoice)(?:\s+is)?\W{0,6}([A-H])\b(?!\s+[a-z])"),
+    re.compile(r"\b([A-H])\)?\W*\Z"),
 )
 
 

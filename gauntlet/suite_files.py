@@ -5,6 +5,7 @@ A mistake is answered with file, line and key. Keys: gauntlet/suites/README.md; 
 
 import difflib
 import json
+import random
 import re
 import tomllib
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from gauntlet.cases import IMPORTANCES, Case, Suite
 from lifecycle.errors import Permanent
 
 SHIPPED = Path(__file__).parent / "suites"
+LETTERS = "ABCDEFGH"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
 
 CASE_KEYS: dict[str, str] = {
@@ -28,6 +30,7 @@ CASE_KEYS: dict[str, str] = {
     "temperature": "number",
     "stop": "texts",
     "expected": "text",
+    "options": "options",
     "tolerance": "number",
     "contains": "texts",
     "absent": "texts",
@@ -45,6 +48,7 @@ SUITE_KEYS: dict[str, str] = {
     "confidence": "share",
     "zero_tolerance": "texts",
     "category_pass_rate": "shares",
+    "seed": "count",
     "defaults": "table",
 }
 CHECKS: dict[str, tuple[str, ...]] = {
@@ -71,6 +75,7 @@ EXPECTED = {
     "name": "small letters, digits and dashes",
     "text": "a text that is not empty",
     "texts": "a list of texts",
+    "options": f"a list of 2 to {len(LETTERS)} different texts, the right one first",
     "chat": 'a list of {"role", "content"} that ends with the user\'s message',
     "count": "a whole number above 0",
     "number": "a number from 0 up",
@@ -107,7 +112,7 @@ def read_suite(home: Path) -> Suite:
     _check_keys(where, rules, SUITE_KEYS, required=("title", "pass_rate"))
     defaults = rules.pop("defaults", {})
     _check_keys(f"{where} [defaults]", defaults, CASE_KEYS)
-    cases = _read_cases(home / "cases.jsonl", f"{home.name}/cases.jsonl", defaults)
+    cases = _read_cases(home / "cases.jsonl", f"{home.name}/cases.jsonl", defaults, rules.pop("seed", 1))
     categories = {case.category for case in cases}
     for key in ("zero_tolerance", "category_pass_rate"):
         for category in rules.get(key, ()):
@@ -120,7 +125,7 @@ def read_suite(home: Path) -> Suite:
     return Suite(name=home.name, cases=cases, **rules)
 
 
-def _read_cases(path: Path, where: str, defaults: Mapping[str, Any]) -> tuple[Case, ...]:
+def _read_cases(path: Path, where: str, defaults: Mapping[str, Any], seed: int) -> tuple[Case, ...]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -130,7 +135,7 @@ def _read_cases(path: Path, where: str, defaults: Mapping[str, Any]) -> tuple[Ca
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         here = f"{where}:{number}"
-        case = _read_case(here, line, defaults)
+        case = _read_case(here, line, defaults, seed)
         if case.id in cases:
             raise BadSuite(f"{here}: id {case.id!r} appears twice.", "Give this case a name of its own.")
         cases[case.id] = case
@@ -139,7 +144,7 @@ def _read_cases(path: Path, where: str, defaults: Mapping[str, Any]) -> tuple[Ca
     return tuple(cases.values())
 
 
-def _read_case(here: str, line: str, defaults: Mapping[str, Any]) -> Case:
+def _read_case(here: str, line: str, defaults: Mapping[str, Any], seed: int) -> Case:
     try:
         row = json.loads(line)
     except ValueError as error:
@@ -151,6 +156,8 @@ def _read_case(here: str, line: str, defaults: Mapping[str, Any]) -> Case:
         raise BadSuite(f"{here}: a case has either prompt or messages.", "prompt is short for one user message.")
     if "system" in row and "messages" in row:
         raise BadSuite(f"{here}: system goes with prompt.", "Put it into messages as the first one.")
+    if "options" in row:
+        _shuffle(here, row, seed)
     row = {**defaults, **row}
     if not row.get("checks"):
         raise BadSuite(f"{here}: checks is missing.", "Name at least one of " + ", ".join(CHECKS) + ".")
@@ -175,6 +182,21 @@ def _read_case(here: str, line: str, defaults: Mapping[str, Any]) -> Case:
     return Case.of(row)
 
 
+def _shuffle(here: str, row: dict[str, Any], seed: int) -> None:
+    """Options become lines of the prompt, in an order of this case's own, the same in every run of these files.
+
+    The order hangs on seed and id alone, so that two runs ask the same and can be compared case by case.
+    """
+    if "prompt" not in row or "expected" in row:
+        raise BadSuite(f"{here}: options go with prompt, and the first one is the expected answer.", "Drop expected.")
+    options = row.pop("options")
+    right, shuffled = options[0], list(options)
+    random.Random(f"{seed}/{row['id']}").shuffle(shuffled)
+    lines = [f"{letter}) {option}" for letter, option in zip(LETTERS, shuffled, strict=False)]
+    row["prompt"] = "\n".join([row["prompt"], *lines, "Reply with the letter only."])
+    row["expected"] = LETTERS[shuffled.index(right)]
+
+
 def _check_keys(here: str, found: Mapping[str, Any], known: Mapping[str, str], required: tuple[str, ...] = ()) -> None:
     for key, value in found.items():
         if key not in known:
@@ -197,6 +219,8 @@ def _fits(kind: str, value: Any) -> bool:
             return isinstance(value, str) and bool(value)
         case "texts":
             return isinstance(value, list) and bool(value) and all(isinstance(item, str) and item for item in value)
+        case "options":
+            return _fits("texts", value) and 2 <= len(value) <= len(LETTERS) and len(set(value)) == len(value)
         case "chat":
             return (
                 isinstance(value, list) and bool(value) and all(map(_is_message, value)) and value[-1]["role"] == "user"

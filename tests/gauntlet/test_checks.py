@@ -119,6 +119,8 @@ def test_numeric(text: str, expected: str, grade: str):
         ("The answer is B.", PASS),
         ("Mercury is closest, so B", PASS),
         ("B And so on. And so on.", PASS),
+        ("I think it is B", PASS),
+        ("A train is faster, so the answer is B.", PASS),
         ("C", FAIL),
         ("A planet", FAIL),
         ("Mercury", FAIL),
