@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from pathlib import Path
 from typing import NoReturn
 
 from bot.commands import nearest
@@ -115,8 +116,23 @@ def _deciding(verbs: argparse._SubParsersAction) -> None:
 def _operating(verbs: argparse._SubParsersAction) -> None:
     _verb(verbs, "bot", "run the service: watch, decide, tell; until SIGTERM")
     _verb(verbs, "tick", "take one step of everything that is due, then stop; not while the bot runs")
+    _weights(_verb(verbs, "weights", "what lies on the shared file system: list, gc, adopt, pin, unpin"))
     made = _verb(verbs, "check", "prove each part of the installation and say how to mend what fails")
     made.add_argument("parts", nargs="*", metavar="PART", help="only these; all if left out")
+
+
+def _weights(verb: argparse.ArgumentParser) -> None:
+    kinds = verb.add_subparsers(metavar="WHAT", dest="what", parser_class=Parser)
+    kinds.add_parser("list", help="sizes, last use, and what keeps them", allow_abbrev=False)
+    made = kinds.add_parser("gc", help="delete the least recently used until enough is free", allow_abbrev=False)
+    made.add_argument("--dry-run", action="store_true", help="only say what would go")
+    made.add_argument("--free", type=float, metavar="GIB", help="so much instead of weights.keep_free")
+    made = kinds.add_parser("adopt", help="verify a mirror against the Hub and publish it", allow_abbrev=False)
+    made.add_argument("folder", type=Path, metavar="FOLDER", help="directly holds config.json and the weights")
+    made.add_argument("model", metavar="MODEL", help="org/name, or org/name@revision")
+    for name, text in (("pin", "never delete these weights"), ("unpin", "the opposite")):
+        made = kinds.add_parser(name, help=text, allow_abbrev=False)
+        made.add_argument("model", metavar="MODEL", help="org/name, or org/name@revision")
 
 
 def _gateway(verbs: argparse._SubParsersAction) -> None:

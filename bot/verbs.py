@@ -224,6 +224,12 @@ def check(options: Namespace) -> Answer:
     return Answer(show.checks_data(results), show.checks(results), ok=all(r.ok is not False for r in results))
 
 
+def weights(options: Namespace) -> Answer:
+    from bot import weights as kept
+
+    return Answer(*kept.run(options, _settings(options), _me()))
+
+
 def bot(options: Namespace) -> int:
     from bot.service import serve
 
@@ -290,6 +296,7 @@ VERBS: dict[str, Callable[[Namespace], Answer | int]] = {
     "fail": _acting(actions.fail),
     "bot": bot,
     "tick": tick,
+    "weights": weights,
     "check": check,
     "gateway": gateway,
     "keys": keys,

@@ -108,6 +108,13 @@ class Hub(Section):
     token: SecretStr | None = Field(default=None, description="HF_TOKEN")
 
 
+class Weights(Section):
+    """What `dayzero weights gc` leaves on the shared file system."""
+
+    keep_free: int = Field(default=2**40, ge=0)  # bytes; the least recently used weights go until so much is free
+    keep_days: float = Field(default=7, ge=0)  # weights that were used within this many days stay
+
+
 class Watch(Section):
     organizations: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
@@ -140,6 +147,7 @@ class Mail(Section):
     host: str = ""  # empty: no mail
     port: int = Field(default=25, ge=1, le=65535)
     starttls: bool = False
+    ca_file: Path | None = None  # trust this certificate, too; empty: the system's
     sender: str = "dayzero@localhost"
     alerts_to: tuple[str, ...] = ()
     user: str = ""
@@ -179,6 +187,7 @@ class Settings(Section):
     runtimes: Mapping[str, Runtime] = Field(default_factory=dict)
     serving: Serving = Serving()
     hub: Hub = Hub()
+    weights: Weights = Weights()
     watch: Watch = Watch()
     github: Github = Github()
     slack: Slack = Slack()
@@ -258,6 +267,7 @@ def _absolute(settings: Settings, base: Path) -> Settings:
                 update={"state": under(settings.site.state), "shared": under(settings.site.shared)}
             ),
             "gateway": settings.gateway.model_copy(update={"providers_file": under(settings.gateway.providers_file)}),
+            "mail": settings.mail.model_copy(update={"ca_file": under(settings.mail.ca_file)}),
             "gauntlet": settings.gauntlet.model_copy(update={"suites": under(settings.gauntlet.suites)}),
         }
     )

@@ -54,7 +54,7 @@ class Lock:
                 self._beat = threading.Thread(target=self._keep_beating, daemon=True)
                 self._beat.start()
                 return None
-            holder = _read(self.path)
+            holder = read_owner(self.path)
             if holder is not None and not self._stale(holder):
                 return holder
             if holder is None and self._age() < STALE_S:  # just being written, or just released
@@ -66,7 +66,7 @@ class Lock:
         self._end.set()
         if self._beat is not None:
             self._beat.join()
-            held = _read(self.path)
+            held = read_owner(self.path)
             if held is not None and held.token == self._owner.token:
                 self.path.unlink(missing_ok=True)
 
@@ -116,7 +116,7 @@ class Lock:
             self.path.rename(away)
         except FileNotFoundError:
             return
-        moved = _read(away)
+        moved = read_owner(away)
         if moved is not None and (seen is None or moved.token != seen.token):
             with contextlib.suppress(OSError):
                 os.link(away, self.path)
@@ -124,13 +124,14 @@ class Lock:
 
     def _keep_beating(self) -> None:
         while not self._end.wait(BEAT_S):
-            held = _read(self.path)
+            held = read_owner(self.path)
             if held is not None and held.token == self._owner.token:
                 with contextlib.suppress(OSError):
                     os.utime(self.path)
 
 
-def _read(path: Path) -> Owner | None:
+def read_owner(path: Path) -> Owner | None:
+    """Who holds the lock at `path`; None when nobody does."""
     try:
         return Owner(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
