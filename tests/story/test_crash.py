@@ -11,7 +11,7 @@ from tests.waiting import until
 
 pytestmark = [pytest.mark.story, pytest.mark.engine, pytest.mark.timeout(1500)]
 
-EVENTS_AT_LEAST = 15
+EVENTS_AT_LEAST = 12
 DYING = (sys.executable, "-m", "tests.story.dying_bot")
 
 

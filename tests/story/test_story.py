@@ -59,9 +59,12 @@ def test_the_story_on_real_slurm(campus_of) -> None:
     told = [words(m) for m in campus.person("bob").dms()]
     assert any("was preempted by acme/tiny-good" in text for text in told)
     card = campus.person("alice").sees("#models", "PREVIEW")
-    thread = [words(m) for m in campus.person("alice").thread("#models", card["ts"])]
-    assert any("passed the Gauntlet" in text for text in thread)
-    assert any("report.html" in json.dumps(m) for m in campus.person("alice").thread("#models", card["ts"]))
+
+    def thread() -> str:
+        return json.dumps(campus.person("alice").thread("#models", card["ts"]))
+
+    until(lambda: "passed the Gauntlet" in thread(), 30, "the verdict in the thread")
+    until(lambda: "report.html" in thread(), 30, "the report in the thread")
 
     leaky = publish_and_approve(campus, "leaky")
     row = ledger.wait(leaky, ("DRAINING", "RETIRED"), PATIENCE_S)
