@@ -1,12 +1,14 @@
 """Mail from the same ledger: alerts for the team, notices for owners who have an address. Each once, in order."""
 
 import smtplib
-import ssl
 import zlib
+from collections.abc import Iterator
 from email.message import EmailMessage
 
-from bot import stories
+from bot import letters, promise, stories
+from bot.letters import Letter
 from bot.people import email_of
+from bot.postman import connection
 from lifecycle import cursors, queries
 from lifecycle.errors import ChatUnavailable
 from lifecycle.ledger import Ledger
@@ -23,6 +25,7 @@ class Mailer:
     def __init__(self, settings: Settings, ledger: Ledger):
         self._mail = settings.mail
         self._people = settings.people
+        self._warn_minutes = settings.cluster.guards.warn_minutes
         self._ledger = ledger
 
     def step(self) -> int:
@@ -33,50 +36,70 @@ class Mailer:
         sent = 0
         for event in queries.events_after(db, cursors.get(db, CURSOR)):
             deployment = queries.deployment(db, event.deployment_id) if event.deployment_id else None
-            for recipient, subject, body in self._letters(event, deployment):
-                self._send(event, recipient, subject, body)
+            for recipient, letter in self._letters(event, deployment):
+                self._send(event, recipient, letter)
                 sent += 1
             cursors.put(self._ledger, CURSOR, event.id)
         return sent
 
-    def _letters(self, event: Event, deployment: Deployment | None) -> list[tuple[str, str, str]]:
-        """(recipient, subject, body) of each mail that this event asks for."""
+    def _letters(self, event: Event, deployment: Deployment | None) -> Iterator[tuple[str, Letter]]:
+        """(recipient, letter) of each mail that this event asks for."""
         if event.kind == "release.offered" and event.release_id is not None:
-            release = queries.release(self._ledger.connection, event.release_id)
-            body = (
-                release.refusal
-                or f"{release.repo} is published. Approve it in Slack, or with `dayzero approve {release.id}`."
-            )
-            return [(to, f"New: {release.repo}", body) for to in self._mail.alerts_to]
-        if deployment is None:
-            return []
-        if event.victim_id is not None and (told := stories.owner_line(event, deployment)):
+            yield from self._to_the_team(letters.offered(queries.release(self._ledger.connection, event.release_id)))
+        elif event.kind == promise.KIND:
+            yield from self._to_the_team(letters.promise(event))
+        elif deployment is None:
+            return
+        elif event.victim_id is not None:
+            told = stories.owner_line(event, deployment, self._warn_minutes)
             address = email_of(event.detail.get("user", ""), self._people)
-            return [(address, f"Your Slurm job {event.detail['handle']}", told)] if address else []
-        if event.kind in stories.MAILED and (line := stories.line(event, deployment)):
-            return [(to, f"{deployment.model}: {event.new}", line) for to in self._mail.alerts_to]
-        return []
+            if told and address:
+                yield address, letters.owner(event, told)
+        elif event.kind == "deployment.drained":
+            yield from self._back(deployment)
+        elif (letter := letters.alert(event, deployment)) is not None:
+            yield from self._to_the_team(letter)
 
-    def _send(self, event: Event, recipient: str, subject: str, body: str) -> None:
-        letter = EmailMessage()
-        letter["From"] = self._mail.sender
-        letter["To"] = recipient
-        letter["Subject"] = " ".join(subject.split())[:200]
-        # the same id after a kill between sending and writing down: mail programs show it once
-        letter["Message-ID"] = f"<event-{event.id}-{zlib.crc32(recipient.encode()):08x}@dayzero>"
-        letter.set_content(body)
+    def _to_the_team(self, letter: Letter) -> Iterator[tuple[str, Letter]]:
+        for to in self._mail.alerts_to:
+            yield to, letter
+
+    def _back(self, deployment: Deployment) -> Iterator[tuple[str, Letter]]:
+        db = self._ledger.connection
+        made_room = [v for v in queries.victims_of(db, deployment.id) if v.state in stories.FATES]
+        taken = queries.gpu_hours_of(db, deployment.id)
+        for user in sorted({v.user for v in made_room}):
+            if address := email_of(user, self._people):
+                told = stories.back_for(user, deployment, made_room, taken)
+                yield address, letters.back(deployment, told, [v.handle for v in made_room if v.user == user])
+
+    def _send(self, event: Event, recipient: str, letter: Letter) -> None:
         try:
-            with smtplib.SMTP(self._mail.host, self._mail.port, timeout=TIMEOUT_S) as server:
-                if self._mail.starttls:
-                    server.starttls(context=ssl.create_default_context())
-                if self._mail.user and self._mail.password:
-                    server.login(self._mail.user, self._mail.password.get_secret_value())
-                server.send_message(letter)
+            with connection(self._mail, TIMEOUT_S) as server:
+                server.send_message(message(event, self._mail.sender, recipient, letter))
         except smtplib.SMTPRecipientsRefused as refusal:
             self._ledger.note(
                 "note.mail_refused",
                 deployment_id=event.deployment_id,
                 detail={"to": recipient, "sentence": str(refusal)},
             )
+        except smtplib.SMTPAuthenticationError:
+            raise ChatUnavailable(
+                f"The mail server does not let {self._mail.user} in.", "Mend mail.user or DAYZERO_MAIL_PASSWORD."
+            ) from None
         except (smtplib.SMTPException, OSError) as error:
             raise ChatUnavailable(f"The mail server takes nothing ({type(error).__name__}).") from None
+
+
+def message(event: Event, sender: str, recipient: str, letter: Letter) -> EmailMessage:
+    """Text, and the same as HTML."""
+    made = EmailMessage()
+    made["From"] = sender
+    made["To"] = recipient
+    made["Subject"] = " ".join(letter.subject.split())[:200]
+    # the same id after a kill between sending and writing down: mail programs show it once
+    made["Message-ID"] = f"<event-{event.id}-{zlib.crc32(recipient.encode()):08x}@dayzero>"
+    made["Auto-Submitted"] = "auto-generated"  # no out-of-office answers
+    made.set_content(letter.text)
+    made.add_alternative(letter.html, subtype="html")
+    return made

@@ -8,6 +8,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 from bot.checks.result import Found
+from bot.postman import connection
 from lifecycle.settings import Settings, Slack
 
 TIMEOUT_S = 10.0
@@ -119,12 +120,8 @@ def mail(settings: Settings) -> Found:
         return Found(None, "mail.host is empty: no mail.")
     where = f"{ours.host}:{ours.port}"
     try:
-        with smtplib.SMTP(ours.host, ours.port, timeout=TIMEOUT_S) as server:
+        with connection(ours, TIMEOUT_S) as server:
             server.ehlo_or_helo_if_needed()
-            if ours.starttls:
-                server.starttls(context=ssl.create_default_context())
-            if ours.user and ours.password:
-                server.login(ours.user, ours.password.get_secret_value())
             code, said = server.noop()
     except smtplib.SMTPAuthenticationError:
         return Found(False, f"{where} does not let {ours.user} in.", "Mend mail.user or DAYZERO_MAIL_PASSWORD.")

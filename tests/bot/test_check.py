@@ -9,13 +9,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from bot import check
 from bot.checks import cluster, site
 from bot.checks.result import Found, Result
 from bot.checks.slurm_words import preemption_found, records, value
-from gateway.app import create_app
 from lab.campus import config
 from lab.github.server import GitHub
 from lab.hub.server import Hub
@@ -27,6 +25,8 @@ from lifecycle import settings
 from lifecycle.errors import Refused
 from lifecycle.settings import Settings
 from tests.bot.office import SECRETS
+from tests.gateway.world import Gateway
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -231,19 +231,16 @@ def test_a_slurm_that_is_down_is_said_to_be(world, tmp_path: Path, monkeypatch: 
     assert cluster.NO_SLURM.ok is None
 
 
-def test_a_gateway_that_is_up_is_alive_and_ready(world) -> None:
-    """The real application behind a real server."""
+def test_a_gateway_that_is_up_is_alive_and_ready(world, tmp_path: Path) -> None:
+    """The real gateway as a process of its own."""
     _, at = world
     wanted = made(world)
     one("ledger", wanted)  # the gateway reads the routes there
-    server = uvicorn.Server(uvicorn.Config(create_app(wanted), port=at.gateway_port, log_level="error", lifespan="on"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
+    at_there = f'[gateway]\nport = {at.gateway_port}\n[site]\nstate = "{wanted.site.state}"\n'
+    (tmp_path / "dayzero.toml").write_text(at_there)
+    gateway = Gateway(tmp_path)
     try:
-        deadline = time.monotonic() + 30
-        while not (found := one("gateway", wanted)).ok and time.monotonic() < deadline:
-            pass
-        assert found.ok and "alive and ready" in found.sentence
+        found = until(lambda: (seen := one("gateway", wanted)).ok and seen, 30, "a gateway that is well")
+        assert "alive and ready" in found.sentence
     finally:
-        server.should_exit = True
-        thread.join(30)
+        gateway.stop()
