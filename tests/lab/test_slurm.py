@@ -229,7 +229,8 @@ class TestFaults:
 
         cluster.kill_node(node)
         assert faults.node_processes(cluster.layout, node) == []
-        until(lambda: node_state().startswith("down"), 90, f"{node} down")
+        # half a minute as a rule; but a ping of slurmctld's that hangs is given up only after 100 s, and asked again
+        until(lambda: node_state().startswith("down"), 240, f"{node} down", every=0.5)
         assert state(cluster, job) == "PENDING"
         cluster.restart_node(node)
         until(lambda: node_state() == "idle", 30, f"{node} idle")
