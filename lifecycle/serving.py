@@ -75,6 +75,8 @@ def expect_victims(world: World, deployment: Deployment, server: Server, victims
 
 
 def _queued(world: World, deployment: Deployment, server: Server, job: Job, seen: Sighting) -> None:
+    if seen.word == "COMPLETING":
+        return  # its former run is still being ended: a node died, or it was preempted
     if seen.state is JobState.RUNNING:
         _running(world, server, seen)
         return

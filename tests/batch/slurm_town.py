@@ -17,7 +17,7 @@ from lifecycle.ports import ExamProgress, Script, Verdict
 from lifecycle.reconcile import Tick, tick
 from lifecycle.records import Deployment, Server
 from lifecycle.runfolder import RunFolder, model_folder, read_json, write_json
-from lifecycle.settings import Cluster, Gpu, Runtime, Serving, Settings, Site
+from lifecycle.settings import Cluster, Gpu, Hub, Runtime, Serving, Settings, Site
 from lifecycle.world import Limits, World
 from tests.batch.launching import ENGINE
 from tests.batch.recipe_lab import PLAN
@@ -55,7 +55,7 @@ class Routed:
 
 @dataclass
 class SlurmTown:
-    """One deployment of a model whose weights are there; `script` is for the engine, `limits` for the launcher."""
+    """One deployment; `script` is for the engine, `launcher` its limits. Without a `hub` the weights are there."""
 
     folder: Path
     script: dict = field(default_factory=dict)
@@ -63,15 +63,18 @@ class SlurmTown:
     walltime_s: int = 3600
     launcher: dict = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    hub: str = ""
+    revision: str = PLAN.revision
+    patience_s: float = 10  # with Slurm's commands
 
     def __post_init__(self) -> None:
         self.shared, self.engine = self.folder / "shared", self.folder / "engine"
-        cluster = Cluster(account="serving", gpus={"toy": TOY}, command_timeout_s=10)
+        cluster = Cluster(account="serving", gpus={"toy": TOY}, command_timeout_s=self.patience_s)
         script = json.dumps({"folder": str(self.engine), **self.script})
         runtime = Runtime(engine="vllm", command=(sys.executable, str(ENGINE), "serve"), environment={"SCRIPT": script})
         settings = Settings(
             site=Site(shared=self.shared, state=self.folder / "state"), cluster=cluster, runtimes={"vllm": runtime},
-            serving=Serving(ladder=("vllm",), address="127.0.0.1"),
+            serving=Serving(ladder=("vllm",), address="127.0.0.1"), hub=Hub(endpoint=self.hub or Hub().endpoint),
         )  # fmt: skip
         self.ledger = Ledger(self.folder / "state" / "ledger.db", time.time)
         self.scheduler = SlurmScheduler(cluster, self.folder / "scheduler", time.time)
@@ -81,11 +84,13 @@ class SlurmTown:
             registry=Routed(), clock=time.time, shared=self.shared, limits=self.limits,
         )  # fmt: skip
         self.plan = replace(
-            PLAN, account="serving", gpu_type="toy", nodes=self.nodes, gpus_per_node=1, tensor_parallel=self.nodes,
-            pipeline_parallel=1, walltime_s=self.walltime_s, ladder=(replace(PLAN.ladder[0], args=()),),
+            PLAN, revision=self.revision, account="serving", gpu_type="toy", nodes=self.nodes, gpus_per_node=1,
+            tensor_parallel=self.nodes, pipeline_parallel=1, walltime_s=self.walltime_s,
+            ladder=(replace(PLAN.ladder[0], args=()),),
         )  # fmt: skip
         weights = model_folder(self.shared, self.plan.model, self.plan.revision)
-        write_json(weights / "manifest.json", {"bytes": 1})
+        if not self.hub:
+            write_json(weights / "manifest.json", {"bytes": 1})
         self.ledger.found("model", self.plan.model, self.plan.revision)
         release = queries.release_of(self.ledger.connection, "model", self.plan.model, self.plan.revision)
         self.ledger.learn(release, None, self.plan)
