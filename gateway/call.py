@@ -4,10 +4,10 @@ Nothing here knows the HTTP server: `Reply` is all that the ways to an answer (`
 """
 
 import json
-import os
 import sqlite3
 import time
 from dataclasses import dataclass, field
+from random import getrandbits
 from typing import Protocol
 
 import orjson
@@ -35,7 +35,7 @@ class Reply(Protocol):
     async def end(self, data: bytes) -> None: ...
 
 
-@dataclass
+@dataclass(slots=True)
 class Call:
     kind: str
     caller: Key
@@ -44,7 +44,7 @@ class Call:
     stream: bool
     wants_usage: bool
     trace: str = ""  # the caller's traceparent
-    id: str = field(default_factory=lambda: f"req-{os.urandom(16).hex()}")
+    id: str = field(default_factory=lambda: f"req-{getrandbits(128):032x}")
     at: float = field(default_factory=time.time)
     began: float = field(default_factory=time.monotonic)
     model: str = ""

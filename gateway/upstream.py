@@ -76,6 +76,7 @@ class Connection(asyncio.Protocol):
         self.at_end: Callable[[], None] | None = None
         self._headed = False
         self._framed = False
+        self._keeps = False
         self._head_size = 0
         self._parts: list[bytes] = []
         self._waiting = 0
@@ -116,7 +117,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def reusable(self) -> bool:
-        return self.complete and not self.closed and self._framed and self._parser.should_keep_alive()
+        return self.complete and self._keeps and not self.closed
 
     def close(self) -> None:
         """At once: the backend must hear that nobody listens any more."""
@@ -198,6 +199,7 @@ class Connection(asyncio.Protocol):
             self._framed = False
             return
         self.complete = True
+        self._keeps = self._framed and self._parser.should_keep_alive()  # a moment later the parser has forgotten
         if self.at_end is not None:
             self.at_end()
 

@@ -15,7 +15,6 @@ from gateway.call import Call
 DONE = b"data: [DONE]\n\n"
 LONGEST_EVENT = 32 * 2**20
 
-_DONE = re.compile(rb"(?:\A|\n)data: ?\[DONE\]")
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _BOUNDARY = re.compile(rb"\r?\n\r?\n")
 
@@ -81,31 +80,53 @@ class OpenAIWire:
             self._carry = data
             return b""
         events, self._carry = data[:cut], data[cut:]
-        if b"[DONE]" in events and (end := _DONE.search(events)) is not None:
+        if (end := _done(events)) >= 0:
             self.done = True
-            events = events[: end.start() + (1 if events[end.start() : end.start() + 1] == b"\n" else 0)]
+            events = events[:end]
         for theirs, ours in self._swaps:
             events = events.replace(theirs, ours)
         if b'data: {"error"' in events:
             self.broken = True
         self.chunks += events.count(b"data:")
-        if b'"usage"' in events and _USAGE.search(events) is not None:
+        if b'"usage"' in events:
             events = self._take_usage(events)
         return events
 
     def _take_usage(self, events: bytes) -> bytes:
-        kept = []
-        for event in split(events):
-            chunk = parse_event(event) if _USAGE.search(event) else None
+        """Look into the events that carry usage, and only those; leave out one that nobody asked for."""
+        kept, begin = [], 0
+        while (found := _USAGE.search(events, begin)) is not None:
+            first, last = _around(events, found.start())
+            chunk = parse_event(events[first:last])
+            unwanted = False
             if chunk is not None and isinstance(chunk.get("usage"), dict):
                 self._call.count(chunk["usage"])
-                if not chunk.get("choices") and not self._call.wants_usage:
-                    continue
-            kept.append(event)
+                unwanted = not chunk.get("choices") and not self._call.wants_usage
+            kept.append(events[begin : first if unwanted else last])
+            begin = last
+        kept.append(events[begin:])
         return b"".join(kept)
 
     def end(self) -> bytes:
         return DONE
+
+
+def _done(events: bytes) -> int:
+    """Where the event [DONE] begins; -1: it is not among them."""
+    at = events.find(b"[DONE]")
+    while at >= 0:
+        begin = events.rfind(b"\n", 0, at) + 1
+        if events[begin:at] in (b"data: ", b"data:"):
+            return begin
+        at = events.find(b"[DONE]", at + 1)
+    return -1
+
+
+def _around(events: bytes, at: int) -> tuple[int, int]:
+    """Beginning and end of the event that holds this byte."""
+    first = max(events.rfind(b"\n\n", 0, at) + 2, events.rfind(b"\n\r\n", 0, at) + 3)
+    end = _BOUNDARY.search(events, at)
+    return first if first > 2 else 0, end.end() if end is not None else len(events)
 
 
 def _last_boundary(data: bytes) -> int:

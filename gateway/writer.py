@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 from gateway.log import say
@@ -19,7 +21,7 @@ from gateway.store import connect
 PATIENCE_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Write:
     statement: str
     values: Sequence[object]
@@ -27,9 +29,14 @@ class Write:
 
 
 class Writer:
+    """One batch at a time is with the thread; what comes meanwhile is the next one: a wake-up for each row would cost
+    more than the row."""
+
     def __init__(self, path: Path):
         self._path = path
-        self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
+        self._gathered: list[Write] = []
+        self._busy = False
+        self._batches: queue.SimpleQueue[list[Write] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="gateway-writer", daemon=True)
         self._thread.start()
@@ -37,41 +44,52 @@ class Writer:
     def commit(self, statement: str, values: Sequence[object]) -> asyncio.Future:
         """Resolves when the row is committed; its exception is sqlite3.Error when it can't be."""
         done = self._loop.create_future()
-        self._queue.put(Write(statement, values, done))
+        self._add(Write(statement, values, done))
         return done
 
     def put(self, statement: str, values: Sequence[object]) -> None:
         """As `commit`, for who doesn't wait."""
-        self._queue.put(Write(statement, values, None))
+        self._add(Write(statement, values, None))
 
     def close(self) -> None:
         """Write what is waiting, then end."""
-        self._queue.put(None)
+        self._busy = True
+        self._batches.put(self._gathered)
+        self._batches.put(None)
         self._thread.join()
+
+    def _add(self, write: Write) -> None:
+        self._gathered.append(write)
+        if not self._busy:
+            self._busy = True
+            self._loop.call_soon(self._hand_over)  # with what else this turn of the loop brings
+
+    def _hand_over(self) -> None:
+        self._busy = bool(self._gathered)
+        if self._gathered:
+            self._batches.put(self._gathered)
+            self._gathered = []
 
     def _run(self) -> None:
         connection = connect(self._path)
-        open_ = True
-        while open_:
-            batch = [self._queue.get()]
-            while True:
-                try:
-                    batch.append(self._queue.get_nowait())
-                except queue.Empty:
-                    break
-            open_ = None not in batch
-            writes = [write for write in batch if write is not None]
-            if writes:
-                error = _write(connection, writes)
-                self._report([write.done for write in writes if write.done is not None], error)
+        while (batch := self._batches.get()) is not None:
+            error = _write(connection, batch) if batch else None
+            try:
+                self._loop.call_soon_threadsafe(self._written, batch, error)
+            except RuntimeError:  # the loop ended while we wrote: nobody waits any more
+                say("writer.unheard", writes=len(batch))
         connection.close()
 
-    def _report(self, waiting: list[asyncio.Future], error: Exception | None) -> None:
-        if waiting:
-            try:
-                self._loop.call_soon_threadsafe(_resolve, waiting, error)
-            except RuntimeError:  # the loop ended while we wrote: nobody waits any more
-                say("writer.unheard", writes=len(waiting))
+    def _written(self, batch: list[Write], error: Exception | None) -> None:
+        self._hand_over()
+        for write in batch:
+            done = write.done
+            if done is None or done.done():  # nobody waits, or the caller went away
+                continue
+            if error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)
 
 
 def _write(connection: sqlite3.Connection, writes: list[Write]) -> Exception | None:
@@ -79,8 +97,8 @@ def _write(connection: sqlite3.Connection, writes: list[Write]) -> Exception | N
     while True:
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for write in writes:
-                connection.execute(write.statement, write.values)
+            for statement, rows in groupby(writes, key=attrgetter("statement")):
+                connection.executemany(statement, [row.values for row in rows])
             connection.execute("COMMIT")
             return None
         except sqlite3.Error as error:
@@ -90,13 +108,3 @@ def _write(connection: sqlite3.Connection, writes: list[Write]) -> Exception | N
                 say("writer.failed", error=str(error), writes=len(writes))
                 return error
             time.sleep(0.05)
-
-
-def _resolve(waiting: list[asyncio.Future], error: Exception | None) -> None:
-    for done in waiting:
-        if done.done():  # cancelled: the caller went away
-            continue
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(error)
