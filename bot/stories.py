@@ -82,6 +82,10 @@ NOTICES: dict[str, Callable[[Event], str]] = {
     "note.scheduler_silent": lambda e: f"Slurm is silent: {e.detail.get('sentence')} Nothing is lost.",
     "note.scheduler_back": lambda e: "Slurm answers again.",
     "note.watch_failed": lambda e: f"Watching {e.detail.get('source')}: {e.detail.get('sentence')}",
+    "note.webhook_dead": lambda e: (
+        f"The webhook {e.detail.get('hook')} did not take event {e.detail.get('event')}: {e.detail.get('sentence')}"
+        " It is kept: `dayzero webhooks retry` sends it again."
+    ),
     "note.promise": lambda e: f"{e.detail.get('sentence')} {e.detail.get('next_step') or ''}".strip(),
 }
 """Event kind → its sentence in the channel itself."""
