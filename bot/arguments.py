@@ -115,6 +115,9 @@ def _deciding(verbs: argparse._SubParsersAction) -> None:
 
 def _operating(verbs: argparse._SubParsersAction) -> None:
     _verb(verbs, "bot", "run the service: watch, decide, tell; until SIGTERM")
+    made = _verb(verbs, "webhooks", "what receivers have not taken yet, and the dead letters")
+    made.add_argument("what", choices=["list", "retry"], nargs="?", default="list", help="retry: the dead ones again")
+    made.add_argument("--to", metavar="NAME", help="only of this receiver")
     _verb(verbs, "tick", "take one step of everything that is due, then stop; not while the bot runs")
     _weights(_verb(verbs, "weights", "what lies on the shared file system: list, gc, adopt, pin, unpin"))
     made = _verb(verbs, "check", "prove each part of the installation and say how to mend what fails")

@@ -28,6 +28,7 @@ def serve(settings: Settings) -> int:
             Loop("watch", min(WATCH_ROUND_S, settings.watch.every_s), parts.watch, stop),
             Loop("tick", settings.tick_s, parts.tick, stop),
             Loop("tell", min(1.0, settings.tick_s), chat.tell, stop),
+            Loop("webhooks", 1.0, parts.courier.step, stop),
             Loop("listen", 5.0, chat.connect, stop),
         ]
         for loop in loops:

@@ -217,6 +217,24 @@ def tick(options: Namespace) -> Answer:
     return Answer(data, "\n".join([text, *done.stumbles]))
 
 
+def webhooks(options: Namespace) -> Answer:
+    from dataclasses import asdict
+
+    from lifecycle import deliveries
+
+    settings = _settings(options)
+    if options.to and options.to not in settings.webhooks.to:
+        advice = nearest(options.to, list(settings.webhooks.to)) or "[webhooks.to] in the settings names them."
+        raise NotFound(f"There is no webhook {options.to!r}.", advice)
+    ledger = Ledger(settings.ledger_path, time.time)
+    if options.what == "retry":
+        number = deliveries.revive(ledger, options.to)
+        return Answer({"revived": number}, f"{plural(number, 'dead letter')} will be sent again by `dayzero bot`.")
+    found = [d for d in deliveries.all_of(ledger.connection) if options.to in (None, d.hook)]
+    rows = [{"TO": d.hook, "EVENT": d.event_id, "STATE": d.state, "ATTEMPTS": d.attempts, "": d.error} for d in found]
+    return Answer([asdict(d) for d in found], show.table(rows) if rows else "Everything was taken.")
+
+
 def check(options: Namespace) -> Answer:
     from bot import check as parts
 
@@ -298,6 +316,7 @@ VERBS: dict[str, Callable[[Namespace], Answer | int]] = {
     "tick": tick,
     "weights": weights,
     "check": check,
+    "webhooks": webhooks,
     "gateway": gateway,
     "keys": keys,
     "usage": usage,

@@ -9,6 +9,7 @@ from batch.recipes import Recipes
 from batch.scheduler import choose
 from bot import promise
 from bot.exams import GauntletExams
+from bot.hooks.courier import Courier
 from bot.offers import Offers
 from bot.watch.github import GithubWatch
 from bot.watch.hub import HubWatch
@@ -31,6 +32,7 @@ class Parts:
     hub: HubReader
     hub_watch: HubWatch
     github_watch: GithubWatch
+    courier: Courier
 
     @property
     def ledger(self) -> Ledger:
@@ -38,6 +40,7 @@ class Parts:
 
     def close(self) -> None:
         self.github_watch.close()
+        self.courier.close()
         self.ledger.close()
 
     def watch(self) -> int:
@@ -77,4 +80,5 @@ def build(settings: Settings, clock: Clock = time.time) -> Parts:
         offers=Offers(ledger, hub, recipes, scheduler, settings.watch.settle_s),
         hub_watch=HubWatch(settings, ledger),
         github_watch=GithubWatch(settings, ledger),
+        courier=Courier(settings, ledger),
     )

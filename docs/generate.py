@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from bot.commands import HELP
+from bot.hooks.catalogue import CATALOGUE
 from lifecycle import deployments, releases, servers, victims
 from lifecycle.deployments import DEPLOYMENT
 from lifecycle.machine import BROKE_IN, Machine
@@ -187,7 +188,76 @@ def manifest() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"machines.md": machines, "settings.md": settings, "slack-manifest.yaml": manifest}
+# webhooks.md ----------------------------------------------------------------------------------------------------
+
+WEBHOOKS = """\
+Other programs can be told of what happens, so that a pipeline starts when a model is in preview:
+
+```toml
+[webhooks.to.ci]
+url = "https://ci.example.com/dayzero"
+events = ["deployment.passed", "deployment.broke"]
+
+[webhooks.to.actions]
+kind = "github"
+url = "https://api.github.com/repos/example/deploy/dispatches"
+events = ["deployment.promoted"]
+
+[webhooks.to.pipeline]
+kind = "gitlab"
+url = "https://gitlab.example.com/api/v4/projects/7/trigger/pipeline"
+ref = "main"
+events = ["deployment.*"]
+```
+
+| kind | what is sent | the secret, from the environment |
+| --- | --- | --- |
+| `json` | the JSON below, signed | `DAYZERO_WEBHOOK_SECRET` |
+| `github` | a `repository_dispatch` of type `dayzero.<event>`, facts as `client_payload` | `DAYZERO_DISPATCH_TOKEN` |
+| `gitlab` | a pipeline trigger, each fact a variable: `DAYZERO_EVENT`, `DAYZERO_MODEL`, ... | `GITLAB_TRIGGER_TOKEN` |
+
+## What arrives
+
+```json
+{"v": 1, "id": 812, "event": "deployment.passed", "at": 1790000000.1, "by": "dayzero", "state": "PREVIEW",
+ "model": "acme/Tiny-Good", "revision": "3f2a1b0c...", "deployment": "tiny-good-3f2a1b", "release": 4,
+ "sentence": "It passed the Gauntlet and is in preview."}
+```
+
+with the headers `X-Dayzero-Event`, `X-Dayzero-Delivery` (the receiver's name and the event's number),
+`X-Dayzero-Timestamp` (seconds) and `X-Dayzero-Signature`: `v1=` and the HMAC-SHA256, in hex, of the timestamp, a dot
+and the body. To prove who sent it, and that it is not an old one played again:
+
+```python
+import hashlib, hmac, time
+
+def genuine(secret: bytes, timestamp: str, signature: str, body: bytes) -> bool:
+    wanted = "v1=" + hmac.new(secret, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+    return hmac.compare_digest(wanted, signature) and abs(time.time() - int(timestamp)) < 300
+```
+
+Each event arrives at least once, in order for each receiver; `id` tells a repetition. A receiver that gives no answer,
+or one of 408, 409, 425, 429 and from 500 on, is asked again after 10 s, 40 s, and so on up to an hour, `Retry-After` is
+obeyed; events behind it wait. Any other refusal, and the last of `webhooks.attempts`, makes a dead letter, and the
+channel is told. Redirects are not followed. A webhook that is new gets what comes, not the past.
+
+```console
+dayzero webhooks
+dayzero webhooks retry --to ci
+```"""
+
+
+def webhooks() -> str:
+    rows = ["| event | |", "| --- | --- |", *(f"| `{kind}` | {said} |" for kind, said in CATALOGUE.items())]
+    return "\n\n".join(["# Webhooks", NOTICE, WEBHOOKS, "## The events", "\n".join(rows)]) + "\n"
+
+
+PAGES = {
+    "machines.md": machines,
+    "settings.md": settings,
+    "slack-manifest.yaml": manifest,
+    "webhooks.md": webhooks,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

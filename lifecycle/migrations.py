@@ -11,6 +11,15 @@ def m001_initial(db: Database) -> None:
         db.execute(statement)
 
 
+@MIGRATIONS()
+def m002_deliveries(db: Database) -> None:
+    db.execute(
+        "CREATE TABLE deliveries (hook TEXT NOT NULL, event_id INTEGER NOT NULL, state TEXT NOT NULL,"
+        " attempts INTEGER NOT NULL DEFAULT 0, due_at REAL NOT NULL, error TEXT NOT NULL DEFAULT '',"
+        " PRIMARY KEY (hook, event_id)) WITHOUT ROWID"
+    )
+
+
 SCHEMA_1 = """
 CREATE TABLE releases (
     id INTEGER PRIMARY KEY,

@@ -154,6 +154,25 @@ class Mail(Section):
     password: SecretStr | None = Field(default=None, description="DAYZERO_MAIL_PASSWORD")
 
 
+class Webhook(Section):
+    """One receiver. `kind`: our own signed JSON, GitHub's repository_dispatch, GitLab's pipeline trigger."""
+
+    url: str = Field(pattern="^https?://")
+    kind: Literal["json", "github", "gitlab"] = "json"
+    events: tuple[str, ...] = ("release.offered", "deployment.*")  # names of the catalogue, * for any letters
+    ref: str = "main"  # kind = "gitlab": branch or tag of the pipeline
+
+
+class Webhooks(Section):
+    """Who else is told; the catalogue of events is in webhooks.md."""
+
+    to: Mapping[str, Webhook] = Field(default_factory=dict)
+    attempts: int = Field(default=10, gt=0)  # then it is a dead letter
+    secret: SecretStr | None = Field(default=None, description="DAYZERO_WEBHOOK_SECRET")
+    github_token: SecretStr | None = Field(default=None, description="DAYZERO_DISPATCH_TOKEN")
+    gitlab_token: SecretStr | None = Field(default=None, description="GITLAB_TRIGGER_TOKEN")
+
+
 class Gateway(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
@@ -192,6 +211,7 @@ class Settings(Section):
     github: Github = Github()
     slack: Slack = Slack()
     mail: Mail = Mail()
+    webhooks: Webhooks = Webhooks()
     gateway: Gateway = Gateway()
     gauntlet: Gauntlet = Gauntlet()
     people: People = People()
@@ -219,6 +239,9 @@ SECRETS = {
     "SLACK_BOT_TOKEN": ("slack", "bot_token"),
     "SLACK_APP_TOKEN": ("slack", "app_token"),
     "DAYZERO_MAIL_PASSWORD": ("mail", "password"),
+    "DAYZERO_WEBHOOK_SECRET": ("webhooks", "secret"),
+    "DAYZERO_DISPATCH_TOKEN": ("webhooks", "github_token"),
+    "GITLAB_TRIGGER_TOKEN": ("webhooks", "gitlab_token"),
 }
 """Environment variable → where it goes. Secrets in the file are refused: the file is read by more people."""
 

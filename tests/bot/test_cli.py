@@ -16,7 +16,7 @@ from bot.arguments import WrongWords, parser
 from bot.cli import main
 from lab.campus import config
 from lab.hub.server import Hub
-from lifecycle import actions, queries, settings
+from lifecycle import actions, deliveries, queries, settings
 from lifecycle.jobs import Victim
 from lifecycle.ledger import Ledger
 from lifecycle.models import ModelFacts
@@ -454,3 +454,21 @@ def test_logs_and_the_forms_of_status(desk: Desk) -> None:
     assert "Nothing was called today" in desk.say("status", "costs")[1] and desk.json("status", "costs") == []
     assert "acme/Tiny-Good" in desk.say("status", "history")[1]
     assert desk.json("status", "history")[0]["decision"] is not None
+
+
+def test_dead_letters_are_listed_and_sent_again(desk: Desk) -> None:
+    """webhooks: all taken; one that nobody took, with the reason; retry; a receiver that is not there."""
+    assert "Everything was taken" in desk.say("webhooks")[1]
+    desk.config.write_text(desk.config.read_text() + '\n[webhooks.to.ci]\nurl = "http://127.0.0.1:9"\n')
+    wanting = lambda event: ["ci"]  # noqa: E731
+    deliveries.enqueue(desk.ledger, wanting)
+    desk.ledger.note("note.scheduler_back")
+    deliveries.enqueue(desk.ledger, wanting)
+    (found,) = deliveries.due(desk.ledger.connection, time.time() + 1)
+    deliveries.refused(desk.ledger, found, "It answered 404.", None)
+    assert "It answered 404." in desk.say("webhooks")[1]
+    assert desk.json("webhooks", "list", "--to", "ci")[0]["state"] == "DEAD"
+    assert "1 dead letter will be sent again" in desk.say("webhooks", "retry")[1]
+    assert desk.json("webhooks")[0]["state"] == "DUE"
+    status, _, err = desk.say("webhooks", "retry", "--to", "cii")
+    assert status == 1 and "Did you mean ci?" in err

@@ -1,0 +1,67 @@
+"""The events that leave the house as webhooks, each with what it means. The docs' table is drawn from this one."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from bot.commands import nearest
+from lifecycle.errors import BadSettings
+
+CATALOGUE: dict[str, str] = {
+    "release.found": "something new was seen upstream",
+    "release.offered": "its weights are complete; a card shows its plan, or why there is none",
+    "release.approved": "a person approved its plan",
+    "release.skipped": "a person decided against it",
+    "release.snoozed": "a person wants to be asked later",
+    "release.woke": "it is asked again",
+    "release.reopened": "it may be decided about once more",
+    "release.withdrawn": "it is gone upstream, or a newer commit followed",
+    "release.returned": "the same commit is public again",
+    "deployment.approved": "a deployment was made of an approved plan",
+    "deployment.cached": "the weights are on the shared file system",
+    "deployment.healthy": "a first answer came back",
+    "deployment.listed": "the gateway has it as candidate; the Gauntlet begins",
+    "deployment.passed": "it is in preview: by its verdict, or by a person's word",
+    "deployment.failed": "it is not good enough and is taken down",
+    "deployment.undecided": "the verdict is INCONCLUSIVE: a person must decide",
+    "deployment.retested": "a person sends it through the Gauntlet again",
+    "deployment.promoted": "a person moved it to stable",
+    "deployment.demoted": "a person moved it back to preview",
+    "deployment.superseded": "its successor took over; it drains",
+    "deployment.cancelled": "a person ends it; it drains",
+    "deployment.broke": "it stopped and waits for a person",
+    "deployment.retried": "a person tries again where it broke",
+    "deployment.drained": "everything is given back",
+    "server.wanted": "a server is needed",
+    "server.submitted": "its job is in Slurm's queue",
+    "server.running": "Slurm gave it nodes; the engine loads",
+    "server.ready": "it answers",
+    "server.requeued": "Slurm put its job back into the queue",
+    "server.sick": "it does not answer and is off the list",
+    "server.recovered": "it answers again",
+    "server.drain": "it is told to finish its answers and go",
+    "server.gone": "its job has ended as it was told to",
+    "server.lost": "its job has ended by itself",
+    "victim.expected": "a research job may be preempted",
+    "victim.requeued": "a research job was preempted and waits again",
+    "victim.cancelled": "a research job was preempted and must be resubmitted",
+    "victim.suspended": "a research job is suspended",
+    "victim.resumed": "a research job runs again",
+    "victim.spared": "a research job was not needed",
+    "note.promise": "a model is late on its way to preview: why, and what would help",
+    "note.scheduler_silent": "Slurm gives no answer",
+    "note.scheduler_back": "Slurm answers again",
+    "note.watch_failed": "a source can't be watched",
+}
+
+
+def wanted(kind: str, patterns: Sequence[str]) -> bool:
+    """Does a hook with these patterns get this event?"""
+    return kind in CATALOGUE and any(fnmatchcase(kind, pattern) for pattern in patterns)
+
+
+def checked(name: str, patterns: Sequence[str]) -> None:
+    """BadSettings for a pattern that no event can match."""
+    for pattern in patterns:
+        if not any(fnmatchcase(kind, pattern) for kind in CATALOGUE):
+            advice = nearest(pattern, list(CATALOGUE)) or "docs/webhooks.md lists them."
+            raise BadSettings(f"webhooks.to.{name}.events: no event is called {pattern!r}.", advice)
