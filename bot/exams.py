@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gateway import keys, store
 from gauntlet import conclude, runs
+from gauntlet.grades import grades_file
 from lifecycle.ports import Clock, ExamProgress, Recipes, Script, Verdict
 from lifecycle.records import Deployment
 from lifecycle.runfolder import RunFolder
@@ -37,6 +38,7 @@ class GauntletExams:
             key_file=self._key(deployment, run, folder),
             judge=gauntlet.judge,
             concurrency=gauntlet.concurrency,
+            baseline=self._baseline(deployment, run),
             subject={
                 "model": deployment.model,
                 "revision": deployment.revision,
@@ -67,4 +69,24 @@ class GauntletExams:
         return runs.progress(self._folder(deployment, run))
 
     def conclude(self, deployment: Deployment, run: int) -> Verdict:
-        return conclude.conclude(self._folder(deployment, run))
+        return conclude.conclude_soon(self._folder(deployment, run))
+
+    def regraded(self, deployment: Deployment, run: int) -> Verdict | None:
+        folder = self._folder(deployment, run)
+        if not grades_file(folder).exists():
+            return None
+        verdict = conclude.from_file(folder)
+        return verdict if verdict and (verdict.summary or {}).get("graded_by_people") else None
+
+    def _baseline(self, deployment: Deployment, run: int) -> Path | None:
+        """The last concluded run of the deployment that this one would replace, else this one's own before."""
+        if deployment.replaces:
+            home = RunFolder(self._settings.site.shared, deployment.replaces).gauntlet(1).parent
+        else:
+            home = self._folder(deployment, run).parent
+        concluded = [
+            int(path.parent.name)
+            for path in home.glob("*/verdict.json")
+            if path.parent.name.isdigit() and (deployment.replaces or int(path.parent.name) < run)
+        ]
+        return home / str(max(concluded)) if concluded else None

@@ -4,11 +4,12 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from gauntlet.answers import NOT_EVALUATED
+from gauntlet.cases import Sample
 from gauntlet.runfiles import header, partial_file, publish, read_records, shard_file
 from lifecycle.errors import Transient
 
@@ -33,12 +34,18 @@ class Journal:
             self._write(self._header)
 
     def add(self, record: dict[str, Any]) -> None:
-        """On disk when this returns."""
+        """On disk when this returns. Asked again in vain, a sample keeps what it had."""
+        if record["grade"] == NOT_EVALUATED and record["id"] in self.finished:
+            return
         self._records[record["id"]] = record
         self._write(record)
 
     def count(self, grade: str) -> int:
         return sum(record["grade"] == grade for record in self._records.values())
+
+    def whole(self, samples: Iterable[Sample]) -> bool:
+        """Has every sample a record?"""
+        return all(sample.id in self._records for sample in samples)
 
     def publish(self, order: Sequence[str]) -> None:
         """Every record in this order becomes the shard's file; the partial one goes."""

@@ -31,19 +31,24 @@ FLAGS = (
 PATIENCE_S = 30.0
 
 
+def browser() -> str | None:
+    """The program that can draw, or None where there is none."""
+    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
+
+
 def draw_picture(
     path: Path, run: Run, outcome: str, reasons: Sequence[str], suites: Sequence[SuiteVerdict]
 ) -> Path | None:
     """Replace `path` (PNG) and return it, or None where no browser could draw it: the report does without."""
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if browser is None:
+    program = browser()
+    if program is None:
         return None
     svg, height = picture_of(run, outcome, reasons, suites)
     with tempfile.TemporaryDirectory(prefix="gauntlet-picture-") as scratch:
         page, shot = Path(scratch) / "picture.html", Path(scratch) / "picture.png"
         page.write_text(f"<!doctype html><meta charset=utf-8><style>*{{margin:0}}</style>{svg}", encoding="utf-8")
         argv = [
-            browser,
+            program,
             *FLAGS,
             *(["--no-sandbox"] if os.geteuid() == 0 else []),  # as root Chromium starts in no other way
             f"--user-data-dir={scratch}/profile",

@@ -3,8 +3,10 @@ script but its own (by hash), so that an answer can't act even where escaping we
 
 import base64
 import hashlib
+import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import jinja2
 from markupsafe import Markup
 
 from gauntlet.answers import FAIL, NOT_EVALUATED, PASS, UNSCORED
+from gauntlet.comparison import BETTER, SAME, UNKNOWN, WORSE, Difference
+from gauntlet.grades import Agreement
 from gauntlet.runfiles import Run
 from gauntlet.verdict import Rate, SuiteVerdict
 
@@ -19,30 +23,35 @@ HERE = Path(__file__).parent
 ORDER = {FAIL: 0, NOT_EVALUATED: 1, UNSCORED: 1, PASS: 2}
 WORDS = {PASS: "passed", FAIL: "failed", UNSCORED: "unscored", NOT_EVALUATED: "not evaluated"}
 
+TONES = {WORSE: "fail", BETTER: "pass", SAME: "open", UNKNOWN: "open"}
 
-def write_report(
-    path: Path,
-    run: Run,
-    outcome: str,
-    reasons: Sequence[str],
-    suites: Sequence[SuiteVerdict],
-    records: Sequence[Mapping[str, Any]],
-) -> Path:
+
+@dataclass(frozen=True, kw_only=True)
+class Conclusion:
+    """Everything that is known of a run; `before`: the baseline's records by id."""
+
+    run: Run
+    outcome: str
+    reasons: Sequence[str]
+    suites: Sequence[SuiteVerdict]
+    records: Sequence[Mapping[str, Any]]
+    baseline: Run | None = None
+    before: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    differences: Sequence[Difference] = ()
+    agreement: Agreement | None = None
+
+
+def write_report(path: Path, conclusion: Conclusion) -> Path:
     """Replace `path` atomically and return it."""
-    aside = path.with_name(f".{path.name}")
-    aside.write_text(render_report(run, outcome, reasons, suites, records), encoding="utf-8")
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(render_report(conclusion), encoding="utf-8")
     aside.replace(path)
     return path
 
 
-def render_report(
-    run: Run,
-    outcome: str,
-    reasons: Sequence[str],
-    suites: Sequence[SuiteVerdict],
-    records: Sequence[Mapping[str, Any]],
-) -> str:
-    by_suite = {verdict.suite.name: [] for verdict in suites}
+def render_report(conclusion: Conclusion) -> str:
+    records = conclusion.records
+    by_suite = {verdict.suite.name: [] for verdict in conclusion.suites}
     for record in records:
         by_suite[record["id"].split("/", 1)[0]].append(record)
     for found in by_suite.values():
@@ -53,11 +62,10 @@ def render_report(
         _environment()
         .get_template("report.html.jinja")
         .render(
-            run=run,
-            outcome=outcome,
-            reasons=reasons,
-            suites=suites,
+            **conclusion.__dict__,
             samples=by_suite,
+            asked_again=sum("earlier" in record for record in records),
+            by_people=sum("people" in record for record in records),
             counts=_count(records),
             finished=_day(max((record["at"] for record in records if record["at"]), default=None)),
             script=Markup(script),
@@ -65,6 +73,13 @@ def render_report(
             style=Markup((HERE / "report.css").read_text(encoding="utf-8")),
         )
     )
+
+
+def name_of(run: Run) -> str:
+    """A run in a heading: model, revision, run."""
+    subject = run.subject
+    said = [str(subject.get("model") or run.model), str(subject.get("revision") or "")[:12]]
+    return " ".join(filter(None, said)) + (f", run {subject['run']}" if subject.get("run") else "")
 
 
 def bar_of(rate: Rate) -> dict[str, float]:
@@ -78,7 +93,7 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
-    environment.globals.update(bar_of=bar_of, words=WORDS)
+    environment.globals.update(bar_of=bar_of, words=WORDS, name_of=name_of, tones=TONES)
     return environment
 
 

@@ -5,7 +5,8 @@ shard-<k>.partial.jsonl   a header line, then one line per finished sample, sync
 shard-<k>.jsonl           the same, complete, in the order of run.json, published by one rename
 shard-<k>.progress.json   {"done", "total", "note"}
 judge/<hash>.json         verdicts of the judge by content
-verdict.json, report.html, report.png
+grades.jsonl              what people said, one line per sample and person; their word wins
+verdict.json, report.html, report.png; picture.json while the picture is being drawn
 """
 
 import hashlib
@@ -43,6 +44,7 @@ class Run:
     suites: tuple[Suite, ...]
     samples: tuple[Sample, ...]
     shards: tuple[tuple[str, ...], ...]
+    baseline: Path | None = None  # folder of an earlier run to compare with
 
     def shard(self, k: int) -> tuple[Sample, ...]:
         wanted = set(self.shards[k])
@@ -51,7 +53,7 @@ class Run:
 
 def digest_of(content: JSON) -> str:
     """Names a run by what it asks."""
-    plain = {key: value for key, value in content.items() if key not in ("v", "at", "digest")}
+    plain = {key: value for key, value in content.items() if key not in ("v", "at", "digest", "baseline")}
     return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -70,6 +72,7 @@ def read_run(folder: Path) -> Run:
         suites=tuple(Suite.of(rules) for rules in data["suites"]),
         samples=tuple(Sample(row["suite"], Case.of(row["case"])) for row in data["samples"]),
         shards=tuple(tuple(ids) for ids in data["shards"]),
+        baseline=Path(data["baseline"]) if data.get("baseline") else None,
     )
 
 

@@ -1,13 +1,15 @@
 """The array task: one shard of a run, through the gateway. Started by hand it does the same.
 
-    python -m gauntlet.runner --folder RUN --shard K
+    python -m gauntlet.runner --folder RUN --shard K [--only-failed] [--suite NAME]
 
 Resumes after any kill without asking a finished sample again; started on a finished shard it asks again only what
-was not evaluated. Exit 0: the shard's file is there; 2: the run can't be read; 75: somebody else is at this shard.
+was not evaluated. --only-failed and --suite (or GAUNTLET_ONLY=failed and GAUNTLET_SUITE=NAME in the environment) ask
+some of it once more. Exit 0: the shard's file is there; 2: the run can't be read; 75: somebody else is at this shard.
 """
 
 import argparse
 import asyncio
+import os
 import signal
 import stat
 import sys
@@ -17,6 +19,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+from gauntlet.again import PLAIN, Wish
 from gauntlet.answers import FAIL, NOT_EVALUATED
 from gauntlet.cases import Sample
 from gauntlet.client import Client
@@ -37,13 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, required=True, help="the run's folder, with run.json in it")
     parser.add_argument("--shard", type=int, required=True, help="which shard, from 0 ($SLURM_ARRAY_TASK_ID)")
     parser.add_argument("--attempt", type=int, default=0, help="ignored; tells attempts apart in the job's log")
+    parser.add_argument("--only-failed", action="store_true", help="ask again what failed or stayed open")
+    parser.add_argument("--suite", default=os.environ.get("GAUNTLET_SUITE", ""), help="this suite only, all of it")
     options = parser.parse_args(arguments)
     try:
         run = read_run(options.folder)
+        wish = wish_of(run, options.only_failed, options.suite)
         if not 0 <= options.shard < len(run.shards):
             raise BadSettings(f"There is no shard {options.shard}: this run has {len(run.shards)}, from 0.")
         key = read_key(run.key_file)
-        asyncio.run(_until_terminated(run_shard(run, options.folder, options.shard, key)))
+        asyncio.run(_until_terminated(run_shard(run, options.folder, options.shard, key, wish=wish)))
     except ShardBusy as error:
         print(error.advice, file=sys.stderr)
         return 75
@@ -53,8 +59,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except asyncio.CancelledError:
         print("Terminated; what was finished is kept. The same command goes on from here.", file=sys.stderr)
         return 143
-    print(f"{shard_file(options.folder, options.shard)} is complete.")
+    there = shard_file(options.folder, options.shard).exists()
+    print(f"{shard_file(options.folder, options.shard)} is {'complete' if there else 'not complete yet'}.")
     return 0
+
+
+def wish_of(run: Run, only_failed: bool, suite: str) -> Wish:
+    """From options and the environment of the array's job. BadSettings when there is no such suite."""
+    only = os.environ.get("GAUNTLET_ONLY", "")
+    if only not in ("", "failed"):
+        raise BadSettings(f"GAUNTLET_ONLY is {only!r}.", "GAUNTLET_ONLY=failed is all that it can say.")
+    names = [known.name for known in run.suites]
+    if suite and suite not in names:
+        raise BadSettings(f"There is no suite {suite!r} in this run.", "There are " + ", ".join(names) + ".")
+    job = os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ.get("SLURM_JOB_ID", "")
+    return Wish(only_failed=only_failed or only == "failed", suite=suite, token=job)
 
 
 def read_key(path: Path) -> str:
@@ -67,11 +86,14 @@ def read_key(path: Path) -> str:
         raise BadSettings(f"The key file {path} can't be read: {error.strerror}.") from None
 
 
-async def run_shard(run: Run, folder: Path, shard: int, key: str, report: Report | None = None) -> None:
-    """Ask everything that is not finished yet, then publish the shard's file."""
+async def run_shard(
+    run: Run, folder: Path, shard: int, key: str, report: Report | None = None, wish: Wish = PLAIN
+) -> None:
+    """Ask everything that is not finished yet, and what the wish adds; then publish the shard's file if it is whole."""
     samples = run.shard(shard)
     journal = Journal(folder, shard, run.digest)
-    todo = [sample for sample in samples if sample.id not in journal.finished]
+    before = dict(journal.finished)
+    todo = [sample for sample in samples if wish.wants(sample, before.get(sample.id))]
     outage, judge_outage = Outage(run.patience_s), Outage(run.patience_s)
     progress = _Progress(folder, shard, len(samples), len(samples) - len(todo), journal, outage, report)
     try:
@@ -84,7 +106,8 @@ async def run_shard(run: Run, folder: Path, shard: int, key: str, report: Report
 
             async def work(queue: deque[Sample]) -> None:
                 while queue:
-                    journal.add(await try_sample(queue.popleft(), client, run.model, judge, outage))
+                    record = await try_sample(queue.popleft(), client, run.model, judge, outage)
+                    journal.add(wish.mark(record, before.get(record["id"])))
                     progress.step()
 
             # speed is measured when this task asks nothing else; other shards may still be at work
@@ -98,7 +121,8 @@ async def run_shard(run: Run, folder: Path, shard: int, key: str, report: Report
                 await work(loud)
             finally:
                 beat.cancel()
-        journal.publish([sample.id for sample in samples])
+        if journal.whole(samples):
+            journal.publish([sample.id for sample in samples])
         progress.write()
     finally:
         journal.close()

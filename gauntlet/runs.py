@@ -29,17 +29,24 @@ def prepare(
     subject: Mapping[str, Any],
     patience_s: float = PATIENCE_S,
     timeout_s: float = TIMEOUT_S,
+    baseline: Path | None = None,
+    only: str = "",
 ) -> int:
     """Write run.json and return the number of shards. The same content again changes nothing.
 
     `suites`: a folder of suites, None for those that ship. `concurrency`: requests at once in each shard. `subject`:
     what is judged, for the report ({"model", "revision", "deployment", ...}). `patience_s`: how long an outage is
-    waited out.
+    waited out. `baseline`: an earlier run to compare with, fixed by the first call. `only`: the one suite to ask.
     Raises BadSuite, or Refused when the judge would grade itself or the folder holds another run that has begun.
     """
     if judge and judge in {model, subject.get("model"), subject.get("deployment")}:
         raise Refused(f"The judge {judge} can't grade itself.", "Name another model in gauntlet.judge, or none.")
     read = read_suites(suites)
+    if only:
+        names = [suite.name for suite in read]
+        read = tuple(suite for suite in read if suite.name == only)
+        if not read:
+            raise Refused(f"There is no suite {only!r}.", "There are " + ", ".join(names) + ".")
     samples = [Sample(suite.name, case) for suite in read for case in suite.cases]
     content = {
         "base_url": base_url,
@@ -50,6 +57,7 @@ def prepare(
         "patience_s": patience_s,
         "timeout_s": timeout_s,
         "subject": dict(subject),
+        "baseline": str(baseline.absolute()) if baseline else "",
         "suites": [suite.rules() for suite in read],
         "samples": [{"id": s.id, "suite": s.suite, "case": s.case.as_dict()} for s in samples],
         "shards": balance(samples, shards),

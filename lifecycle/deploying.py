@@ -6,6 +6,7 @@ from lifecycle import deployments, queries, servers
 from lifecycle.errors import SubmissionRefused
 from lifecycle.jobs import JobState, Snapshot
 from lifecycle.naming import job_key
+from lifecycle.ports import Verdict
 from lifecycle.records import Deployment, Job, Server
 from lifecycle.rollover import RELIEVED, ROLLS, step_rollover
 from lifecycle.runfolder import RunFolder, model_folder, read_json
@@ -151,6 +152,20 @@ def _testing(world: World, deployment: Deployment, alive: list[Server], snapshot
 
 def _conclude(world: World, deployment: Deployment) -> None:
     verdict = world.exams.conclude(deployment, deployment.exam)
+    if not verdict.drawing:  # else it comes again, and nothing but this deployment waits
+        _decide(world, deployment, verdict)
+
+
+def _held(world: World, deployment: Deployment, alive: list[Server], snapshot: Snapshot) -> None:
+    """People's grades may have decided what the Gauntlet could not."""
+    verdict = world.exams.regraded(deployment, deployment.exam)
+    if verdict is not None and verdict.outcome != "INCONCLUSIVE":
+        _decide(world, deployment, verdict)
+    else:
+        step_rollover(world, deployment, alive)
+
+
+def _decide(world: World, deployment: Deployment, verdict: Verdict) -> None:
     event = {"PASS": "passed", "FAIL": "failed", "INCONCLUSIVE": "undecided"}[verdict.outcome]
     record = {"run": deployment.exam, "outcome": verdict.outcome, "reasons": list(verdict.reasons),
               "report": str(verdict.report or ""), "picture": str(verdict.picture or ""),
@@ -183,5 +198,7 @@ STEPS: dict[str, Callable[[World, Deployment, list[Server], Snapshot], None]] = 
     deployments.TESTING: _testing,
     deployments.DRAINING: _draining,
     **dict.fromkeys(ROLLS, _serving),
+    deployments.HELD: _held,
 }
-"""The states in which something is to do. BROKEN waits for a person; HELD, PREVIEW and STABLE keep a server."""
+"""The states in which something is to do. BROKEN waits for a person; HELD waits for people's grades or word;
+HELD, PREVIEW and STABLE keep a server."""

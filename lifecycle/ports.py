@@ -79,6 +79,7 @@ class Verdict:
     report: Path | None = None
     picture: Path | None = None
     summary: dict | None = None
+    drawing: bool = False  # the picture is still being drawn: ask again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,13 @@ class Exams(Protocol):
     def progress(self, deployment: Deployment, run: int) -> ExamProgress: ...
 
     def conclude(self, deployment: Deployment, run: int) -> Verdict:
-        """Judge what the shards wrote (missing samples count as not evaluated); write verdict.json and the report."""
+        """Judge what the shards wrote (missing samples count as not evaluated); write verdict.json and the report.
+
+        Never waits for the picture: while it is being drawn the verdict says `drawing`. Called again it says the same.
+        """
+
+    def regraded(self, deployment: Deployment, run: int) -> Verdict | None:
+        """The verdict after people have graded samples of a concluded run, or None when nobody did."""
 
 
 class Registry(Protocol):

@@ -112,6 +112,8 @@ class TownExams:
     reasons: tuple[str, ...] = ()
     done: int = 10
     shards_done: int = 2
+    drawing: bool = False
+    by_people: Verdict | None = None
 
     def prepare(self, deployment: Deployment, run: int, attempt: int) -> Script:
         return self.recipes.exam(deployment, run, attempt, 2)
@@ -120,7 +122,10 @@ class TownExams:
         return ExamProgress(done=self.done, total=10, shards_done=self.shards_done, shards=2)
 
     def conclude(self, deployment: Deployment, run: int) -> Verdict:
-        return Verdict(outcome=self.outcome, reasons=self.reasons)
+        return Verdict(outcome=self.outcome, reasons=self.reasons, drawing=self.drawing)
+
+    def regraded(self, deployment: Deployment, run: int) -> Verdict | None:
+        return self.by_people
 
 
 @dataclass
