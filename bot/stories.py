@@ -62,7 +62,10 @@ LINES: dict[str, Line] = {
     "victim.expected": lambda e, d: (
         f"Job {e.detail['handle']} ({e.detail['name']}) of {e.detail['user']} would be preempted."
     ),
-    "victim.requeued": lambda e, d: f"Job {e.detail['handle']} of {e.detail['user']} was preempted and waits again.",
+    "victim.requeued": lambda e, d: (
+        f"Job {e.detail['handle']} of {e.detail['user']} was preempted"
+        f"{', though no forecast had named it,' if e.detail.get('unforeseen') else ''} and waits again."
+    ),
     "victim.cancelled": lambda e, d: (
         f"Job {e.detail['handle']} of {e.detail['user']} was preempted and must be resubmitted."
     ),

@@ -276,8 +276,10 @@ class Ledger:
         with self.write() as connection:
             connection.execute("UPDATE jobs SET cancelled_at = ? WHERE key = ?", (self.clock(), key))
 
-    def expect_victim(self, deployment_id: str, server_id: int | None, victim: Victim) -> bool:
-        """False: that job is on this deployment's list already."""
+    def expect_victim(
+        self, deployment_id: str, server_id: int | None, victim: Victim, *, foreseen: bool = True
+    ) -> bool:
+        """False: that job is on this deployment's list already. Not `foreseen`: no event, it has happened."""
         columns = {
             "deployment_id": deployment_id,
             "server_id": server_id,
@@ -296,8 +298,9 @@ class Ledger:
             row = self._insert("victims", columns)
             if row is None:
                 return False
-            subject = {"deployment_id": deployment_id, "server_id": server_id, "victim_id": row}
-            self.note("victim.expected", detail=detail, **subject)
+            if foreseen:
+                subject = {"deployment_id": deployment_id, "server_id": server_id, "victim_id": row}
+                self.note("victim.expected", detail=detail, **subject)
         return True
 
     # Small facts about rows -------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from lifecycle import queries
 from lifecycle.deploying import step_deployment
 from lifecycle.errors import DayzeroError, Refused
 from lifecycle.jobs import JobState, Snapshot
+from lifecycle.overreach import step_overreach
 from lifecycle.preempting import step_victim
 from lifecycle.records import Deployment
 from lifecycle.serving import step_server
@@ -41,6 +42,7 @@ def tick(world: World) -> Tick:
         if (deployment := due.get(server.deployment_id)) is not None:
             rows += 1
             _step(world, deployment, stumbles, lambda s=server, d=deployment: step_server(world, d, s, snapshot))
+            _step(world, deployment, stumbles, lambda s=server, d=deployment: step_overreach(world, d, s, snapshot))
     for victim in queries.open_victims(db):
         rows += 1
         deployment = queries.deployment(db, victim.deployment_id)

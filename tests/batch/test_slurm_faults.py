@@ -9,7 +9,7 @@ import pytest
 
 from lab.hub.server import Hub
 from lab.slurm.cluster import Cluster as Lab
-from lifecycle import actions, servers
+from lifecycle import actions, queries, servers, victims
 from tests.batch.hub_lab import toy
 from tests.batch.recipe_lab import PLAN
 from tests.batch.slurm_town import SlurmTown, ask
@@ -122,3 +122,23 @@ def test_a_full_disk_is_a_sentence_and_a_retry(made: Made, tmp_path: Path) -> No
             town.close()
     finally:
         subprocess.run(["umount", "--lazy", str(models)], check=True)
+
+
+def test_a_job_that_lost_its_nodes_unforeseen(made: Made, slurm_cluster: Lab, tmp_path: Path) -> None:
+    """Requeued while a server took its nodes, and no forecast had named it: it gets a row, as Slurm shows it."""
+    script = tmp_path / "train.sbatch"
+    script.write_text("#!/bin/bash\nsleep 300\n")
+    options = ["--parsable", "--account=research", "--qos=research", "--partition=research", "--gres=gpu:1"]
+    job = slurm_cluster.ask("sbatch", *options, "--output=/dev/null", "--requeue", str(script)).strip()
+    try:
+        until(lambda: "RUNNING" in slurm_cluster.ask("squeue", "-h", "-j", job, "-o", "%T"), 30, "the job to run")
+        town = made(script={"load_s": 2})
+        loading(town)
+        town.tick()
+        assert queries.victims_of(town.ledger.connection, town.name) == []
+        slurm_cluster.ask("scontrol", "requeue", job)
+        town.ticks(lambda: queries.victims_of(town.ledger.connection, town.name), 30, "the victim to be written down")
+        (row,) = queries.victims_of(town.ledger.connection, town.name)
+        assert (row.handle, row.state, row.gpus) == (job, victims.REQUEUED, 1)
+    finally:
+        slurm_cluster.ask("scancel", job)
