@@ -115,6 +115,10 @@ def _deciding(verbs: argparse._SubParsersAction) -> None:
 
 def _operating(verbs: argparse._SubParsersAction) -> None:
     _verb(verbs, "bot", "run the service: watch, decide, tell; until SIGTERM")
+    made = _verb(verbs, "watch", "what the rules of [watch] would have announced of an organisation; changes nothing")
+    made.add_argument("what", choices=["dry-run"], help="look, and say what would be announced")
+    made.add_argument("organisation", metavar="ORG", help="its name on the Hub")
+    made.add_argument("--days", type=float, default=30, metavar="N", help="of the last N days (30)")
     made = _verb(verbs, "webhooks", "what receivers have not taken yet, and the dead letters")
     made.add_argument("what", choices=["list", "retry"], nargs="?", default="list", help="retry: the dead ones again")
     made.add_argument("--to", metavar="NAME", help="only of this receiver")

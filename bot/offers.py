@@ -3,8 +3,11 @@
 from dataclasses import replace
 from typing import Protocol
 
+from bot.sentences import plural
 from bot.sight import changed, sight
+from bot.watch.kinds import QUANTIZED
 from lifecycle import queries, releases
+from lifecycle.deployments import NEEDS_SERVER
 from lifecycle.errors import DayzeroError, Permanent, Refused
 from lifecycle.ledger import Ledger
 from lifecycle.models import ModelFacts
@@ -78,7 +81,24 @@ class Offers:
         plan, refusal = self.planned(facts)
         with ledger.write():
             self._keep(release, facts, plan, refusal)
-            return ledger.move_release(release, "offered", wake_at=None)
+            moved = ledger.move_release(release, "offered", wake_at=None)
+            if moved and plan is not None:
+                self._propose_swap(release, plan)
+            return moved
+
+    def _propose_swap(self, release: Release, plan: Plan) -> None:
+        """An official quantized variant of something that is deployed: said, nothing more; a person decides."""
+        if release.notes.get("kind") != QUANTIZED:
+            return
+        for deployment in queries.deployments(self._ledger.connection):
+            if deployment.model == release.notes["base"] and deployment.state in NEEDS_SERVER:
+                sentence = (
+                    f"{release.repo} is an official quantized variant of {deployment.model}, which runs as "
+                    f"{deployment.id} on {plural(deployment.plan.gpus, 'GPU')}; it would take {plan.gpus}."
+                )
+                step = f"To swap: approve its card; once it is in preview, promote it and retire {deployment.id}."
+                self._ledger.note("note.variant", release_id=release.id, deployment_id=deployment.id,
+                                  detail={"sentence": sentence, "next_step": step})  # fmt: skip
 
     def facts(self, repo: str, revision: str | None) -> ModelFacts:
         """What the Hub says now."""

@@ -89,6 +89,7 @@ NOTICES: dict[str, Callable[[Event], str]] = {
         f"The webhook {e.detail.get('hook')} did not take event {e.detail.get('event')}: {e.detail.get('sentence')}"
         " It is kept: `dayzero webhooks retry` sends it again."
     ),
+    "note.variant": lambda e: f"{e.detail.get('sentence')} {e.detail.get('next_step') or ''}".strip(),
     "note.promise": lambda e: f"{e.detail.get('sentence')} {e.detail.get('next_step') or ''}".strip(),
 }
 """Event kind → its sentence in the channel itself."""

@@ -217,6 +217,22 @@ def tick(options: Namespace) -> Answer:
     return Answer(data, "\n".join([text, *done.stumbles]))
 
 
+def watch(options: Namespace) -> Answer:
+    found = _parts(_settings(options)).hub_watch.dry_run(options.organisation, options.days)
+    rows = [
+        {
+            "REPOSITORY": d.repo, "CREATED": time.strftime("%Y-%m-%d", time.localtime(d.created)), "KIND": d.kin.kind,
+            "OF": d.kin.base, "": d.silence or "announced",
+        }
+        for d in found
+    ]  # fmt: skip
+    loud = sum(not d.silence for d in found)
+    data = [{"repo": d.repo, "created": d.created, "kind": d.kin.kind, "base": d.kin.base, "silence": d.silence}
+            for d in found]  # fmt: skip
+    head = f"{plural(loud, 'announcement')} of {plural(len(found), 'new repository')} in {options.days:g} days"
+    return Answer(data, f"{head.replace('repositorys', 'repositories')}\n\n{show.table(rows)}" if found else head)
+
+
 def webhooks(options: Namespace) -> Answer:
     from dataclasses import asdict
 
@@ -316,6 +332,7 @@ VERBS: dict[str, Callable[[Namespace], Answer | int]] = {
     "tick": tick,
     "weights": weights,
     "check": check,
+    "watch": watch,
     "webhooks": webhooks,
     "gateway": gateway,
     "keys": keys,

@@ -115,12 +115,18 @@ class Weights(Section):
     keep_days: float = Field(default=7, ge=0)  # weights that were used within this many days stay
 
 
+Kind = Literal["model", "finetune", "quantized", "requantized", "adapter", "merge", "gguf"]
+
+
 class Watch(Section):
     organizations: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     every_s: float = Field(default=600, gt=0)
     settle_s: float = Field(default=60, ge=0)  # no commit for this long before a release counts as complete
     announce_since_days: float = Field(default=0, ge=0)  # on the first look: announce what is younger than this
+    kinds: tuple[Kind, ...] = ("model", "finetune", "quantized")  # announced; requantized: not by its org or a partner
+    partners: tuple[str, ...] = ()  # organisations whose quantized variants count as official
+    ignore: tuple[str, ...] = ()  # names that are never announced; * stands for any letters: "*-draft", "acme/*-base"
     promise_hours: float = Field(default=24, gt=0)  # from publication to preview; cards show what is left of it
     warn_hours: tuple[float, ...] = (12, 20)  # the channel is warned so many hours after publication
 

@@ -48,6 +48,7 @@ CATALOGUE: dict[str, str] = {
     "victim.resumed": "a research job runs again",
     "victim.spared": "a research job was not needed",
     "note.promise": "a model is late on its way to preview: why, and what would help",
+    "note.variant": "an official quantized variant of a deployed model is out: a swap is proposed",
     "note.scheduler_silent": "Slurm gives no answer",
     "note.scheduler_back": "Slurm answers again",
     "note.watch_failed": "a source can't be watched",

@@ -53,6 +53,8 @@ def release_card(
         text = f"{release.repo}: {release.refusal or release.state}"
     stand = f"{release.state} · {code(release.revision[:12])} · seen {_clock(release.found_at)}"
     stand += f" · {safe(clock)}" if clock else ""
+    if release.notes.get("base"):
+        stand += f" · {safe(release.notes['kind'])} of {safe(release.notes['base'])}"
     return message(safe(text), [*blocks, context(stand)])
 
 

@@ -5,26 +5,38 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, ModelInfo
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from batch.hub_answers import retry_after
 from bot.watch.difference import Difference, compare, first_look
+from bot.watch.kinds import Kin, kin, silence
 from lifecycle import queries, releases, watching
 from lifecycle.errors import HubUnavailable, UnknownModel
 from lifecycle.ledger import Ledger
 from lifecycle.settings import Settings
 
-EXPAND = ["sha", "createdAt", "lastModified", "private", "gated"]
+EXPAND = ["sha", "createdAt", "lastModified", "private", "gated", "tags"]
 WAITING = (releases.FOUND, releases.OFFERED, releases.SNOOZED)
 
 
 @dataclass(frozen=True)
 class Listing:
-    """repository → commit, and repository → epoch seconds of its creation."""
+    """repository → commit, → epoch seconds of its creation, → its tags."""
 
     commits: dict[str, str]
     created: dict[str, float]
+    tags: dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Dry:
+    """What one repository would have been to us. `silence`: why it would not have been announced; empty: it would."""
+
+    repo: str
+    created: float
+    kin: Kin
+    silence: str
 
 
 class HubWatch:
@@ -54,11 +66,32 @@ class HubWatch:
         news = set(first_look(listing.commits, listing.created, since)) if first else set(difference.new)
         with ledger.write():
             for repo in sorted(news):
-                ledger.found("model", repo, listing.commits[repo], published_at=ledger.clock())
+                self._found(repo, listing, asked_for="/" in name)
             self._follow(difference)
             watching.remember(ledger, source, {**difference.new, **difference.moved}, set(difference.gone))
             watching.looked(ledger, source, {"count": len(listing.commits)}, 0)
         return len(news)
+
+    def _found(self, repo: str, listing: Listing, asked_for: bool) -> None:
+        """A release, unless the rules want no such thing; whoever names one repository gets it whatever it is."""
+        ledger = self._ledger
+        found = kin(repo, listing.tags.get(repo, ()), self._watch.partners)
+        if not asked_for and (why := silence(repo, found, self._watch)):
+            ledger.note("note.ignored", detail={"repo": repo, "sentence": f"{repo} is not announced: {why}."})
+            return
+        notes = {"kind": found.kind, "base": found.base} if found.base else {}
+        ledger.found("model", repo, listing.commits[repo], published_at=ledger.clock(), notes=notes)
+
+    def dry_run(self, organisation: str, days: float) -> list[Dry]:
+        """What the rules make of an organisation's repositories of the last days, newest first. Changes nothing."""
+        listing = self._organisation(organisation)
+        since = self._ledger.clock() - days * 86400
+        rows = []
+        for repo, created in sorted(listing.created.items(), key=lambda pair: -pair[1]):
+            if created >= since:
+                found = kin(repo, listing.tags.get(repo, ()), self._watch.partners)
+                rows.append(Dry(repo, created, found, silence(repo, found, self._watch)))
+        return rows
 
     def _follow(self, difference: Difference) -> None:
         """A release nobody has decided about yet moves along with its repository; one that was deleted is withdrawn."""
@@ -70,17 +103,26 @@ class HubWatch:
             self._ledger.move_release(release, "withdrawn", detail={"gone": release.repo in difference.gone})
             if (commit := difference.moved.get(release.repo)) is not None:
                 published = release.published_at
-                self._ledger.found("model", release.repo, commit, published_at=published, notes={"after": release.id})
+                notes = {"after": release.id} | {k: release.notes[k] for k in ("kind", "base") if k in release.notes}
+                self._ledger.found("model", release.repo, commit, published_at=published, notes=notes)
 
     def _organisation(self, name: str) -> Listing:
         with _in_our_words(name):
             models = [m for m in self._api.list_models(author=name, expand=EXPAND) if m.sha]
-        return Listing({m.id: m.sha for m in models}, {m.id: m.created_at.timestamp() for m in models if m.created_at})
+        return _listing(models)
 
     def _one(self, name: str) -> Listing:
         with _in_our_words(name):
             model = self._api.model_info(name, expand=EXPAND)
-        return Listing({model.id: model.sha}, {model.id: model.created_at.timestamp() if model.created_at else 0})
+        return _listing([model])
+
+
+def _listing(models: list[ModelInfo]) -> Listing:
+    return Listing(
+        commits={m.id: m.sha for m in models},
+        created={m.id: m.created_at.timestamp() for m in models if m.created_at},
+        tags={m.id: m.tags or [] for m in models},
+    )
 
 
 @contextmanager

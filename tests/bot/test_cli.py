@@ -472,3 +472,11 @@ def test_dead_letters_are_listed_and_sent_again(desk: Desk) -> None:
     assert desk.json("webhooks")[0]["state"] == "DUE"
     status, _, err = desk.say("webhooks", "retry", "--to", "cii")
     assert status == 1 and "Did you mean ci?" in err
+
+
+def test_the_dry_run_of_an_organisation(hub_desk: Desk) -> None:
+    """watch dry-run: text and JSON; an organisation that is not there."""
+    status, out, _ = hub_desk.say("watch", "dry-run", "acme", "--days", "7")
+    assert status == 0 and "2 announcements of 2 new repositories in 7 days" in out and "acme/tiny" in out
+    assert {row["repo"] for row in hub_desk.json("watch", "dry-run", "acme")} == {"acme/tiny", "acme/words"}
+    assert "0 announcements" in hub_desk.say("watch", "dry-run", "nobody")[1]
