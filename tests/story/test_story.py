@@ -31,6 +31,8 @@ def publish_and_approve(campus, name: str) -> str:
 def answers(campus, repo: str, developer: str) -> None:
     pair = question()
     body = {"model": repo, "messages": list(pair.messages), "max_tokens": 60, "temperature": 0}
+    listed = lambda: repo in str(ask(campus, developer, "/v1/models")[1])  # noqa: E731
+    until(listed, 5, f"the gateway to take over {repo}")
     status, answer = ask(campus, developer, "/v1/chat/completions", body)
     assert status == 200, answer
     assert answer["choices"][0]["message"]["content"].strip() == pair.answer
@@ -69,7 +71,15 @@ def test_the_story_on_real_slurm(campus_of) -> None:
     leaky = publish_and_approve(campus, "leaky")
     row = ledger.wait(leaky, ("DRAINING", "RETIRED"), PATIENCE_S)
     assert "compliance" in row["reason"].lower()
-    assert ask(campus, developer, "/v1/chat/completions", {"model": leaky, "messages": []})[0] in (403, 404)
+    assert (
+        ask(
+            campus,
+            developer,
+            "/v1/chat/completions",
+            {"model": leaky, "messages": [{"role": "user", "content": "Hi."}]},
+        )[0]
+        == 404
+    )
     ledger.wait(leaky, ("RETIRED",), 90)
 
     alien = publish_and_approve(campus, "alien")
