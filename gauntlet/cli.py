@@ -1,4 +1,5 @@
-"""`dayzero gauntlet …`: run against any OpenAI-compatible URL, check suites, conclude a run folder."""
+"""`dayzero gauntlet …`: run against any OpenAI-compatible URL, check suites, conclude a run folder, compare two,
+hand open samples to people and take their grades."""
 
 import argparse
 import asyncio
@@ -9,14 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gauntlet.cases import Sample
+from gauntlet.cli_after import add_after
 from gauntlet.client import api_root
 from gauntlet.conclude import conclude
 from gauntlet.near_duplicates import near_duplicates
 from gauntlet.runfiles import read_run
-from gauntlet.runner import read_key, run_shard
+from gauntlet.runner import read_key, run_shard, wish_of
 from gauntlet.runs import prepare
 from gauntlet.suite_files import SHIPPED, read_suites
-from lifecycle.errors import DayzeroError
+from lifecycle.errors import BadSettings, DayzeroError
 from lifecycle.ports import Verdict
 
 EXITS = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3}
@@ -24,12 +26,12 @@ EXITS = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3}
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds `gauntlet` with its subcommands; each sets `run`: options in, exit status out."""
-    gauntlet = subparsers.add_parser("gauntlet", help="judge a model: run, check, conclude")
+    gauntlet = subparsers.add_parser("gauntlet", help="judge a model: run, check, conclude, compare, grade")
     commands = gauntlet.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("run", help="ask and judge a model at any OpenAI-compatible address")
-    command.add_argument("--base-url", required=True, help="http://host:port, with or without /v1")
-    command.add_argument("--model", required=True)
+    command.add_argument("--base-url", help="http://host:port, with or without /v1 (none: --folder holds a run)")
+    command.add_argument("--model", help="its name there")
     command.add_argument(
         "--key-file", type=Path, help="file with the key, readable by you alone (none: no key is sent)"
     )
@@ -38,6 +40,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     command.add_argument("--judge", default="", help="another model at the same address")
     command.add_argument("--concurrency", type=int, default=8, help="requests at once (8)")
     command.add_argument("--patience", type=float, default=60, help="seconds that an outage is waited out (60)")
+    command.add_argument("--baseline", type=Path, help="folder of an earlier run to compare with")
+    command.add_argument("--suite", default="", help="only this suite (without --base-url: all of it again)")
+    command.add_argument("--shard", type=int, help="only this shard of a run that is there, from 0")
+    command.add_argument("--only-failed", action="store_true", help="ask again what failed or stayed open in --folder")
     command.set_defaults(run=run)
 
     command = commands.add_parser("check", help="validate suites and show near duplicates")
@@ -48,7 +54,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
     command = commands.add_parser("conclude", help="judge what a run has written so far")
     command.add_argument("folder", type=Path)
-    command.set_defaults(run=lambda options: _guarded(lambda: _show(conclude(options.folder))))
+    command.add_argument("--baseline", type=Path, help="folder of an earlier run to compare with")
+    command.set_defaults(run=lambda options: _guarded(lambda: _show(conclude(options.folder, options.baseline))))
+    add_after(commands, _guarded, _show)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -56,6 +64,10 @@ def run(options: argparse.Namespace) -> int:
     folder = options.folder or Path(f"gauntlet-{time.strftime('%Y%m%d-%H%M%S')}")
 
     def work() -> int:
+        if not options.base_url and (folder / "run.json").exists():
+            return ask(options.suite)
+        if not (options.base_url and options.model):
+            raise BadSettings("--base-url and --model are missing.", "Only a --folder that holds a run does without.")
         key_file = options.key_file or _no_key(folder)
         prepare(
             folder,
@@ -68,11 +80,22 @@ def run(options: argparse.Namespace) -> int:
             concurrency=options.concurrency,
             subject={"model": options.model, "address": api_root(options.base_url)},
             patience_s=options.patience,
+            baseline=options.baseline,
+            only=options.suite,
         )
+        return ask()
+
+    def ask(again: str = "") -> int:
+        prepared = read_run(folder)
+        wish = wish_of(prepared, options.only_failed, again)
+        shards = range(len(prepared.shards)) if options.shard is None else [options.shard]
+        if options.shard is not None and not 0 <= options.shard < len(prepared.shards):
+            raise BadSettings(f"There is no shard {options.shard}: this run has {len(prepared.shards)}, from 0.")
         print(f"Writing to {folder}", file=sys.stderr)
-        asyncio.run(run_shard(read_run(folder), folder, 0, read_key(key_file), report=_line))
-        print(file=sys.stderr)
-        return _show(conclude(folder))
+        for shard in shards:
+            asyncio.run(run_shard(prepared, folder, shard, read_key(prepared.key_file), report=_line, wish=wish))
+            print(file=sys.stderr)
+        return _show(conclude(folder, options.baseline))
 
     try:
         return _guarded(work)
