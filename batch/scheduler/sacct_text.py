@@ -4,7 +4,7 @@
 them). Without `-X` each step would have a row. The delimiter carries a random mark: see squeue_text.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from batch.scheduler.rows import Row
 from batch.scheduler.slurm_text import gpus_of, time_of
@@ -30,21 +30,22 @@ def sacct_argv(mark: str, jobs: Collection[str] = (), names: Collection[str] = (
 
 def read_sacct(text: str, mark: str) -> list[Row]:
     """The newest row of each job or array task; lines that are no record (pieces of a name) are left out."""
-    newest: dict[str, Row] = {}
-    for line in text.split("\n"):
-        fields = line.split(f"\x1f{mark}")
-        if len(fields) != len(FIELDS) or not fields[1].isdigit():
-            continue
-        row = _row(fields)
-        before = newest.get(fields[0])
+    records = (line.split(f"\x1f{mark}") for line in text.split("\n"))
+    return newest((f[0], _row(f)) for f in records if len(f) == len(FIELDS) and f[1].isdigit())
+
+
+def newest(rows: Iterable[tuple[str, Row]]) -> list[Row]:
+    """Of the rows of one job (id, row) the newest; the others are its restarts, unless the ids began anew."""
+    found: dict[str, Row] = {}
+    for id, row in rows:
+        before = found.get(id)
         if before is not None and before.name == row.name:
-            if (row.submitted_at or 0) < (before.submitted_at or 0):
-                row, before = before, row
-            row = row._replace(restarts=newest[fields[0]].restarts + 1)
+            restarts = before.restarts + 1
+            row = (before if (row.submitted_at or 0) < (before.submitted_at or 0) else row)._replace(restarts=restarts)
         elif before is not None and (row.submitted_at or 0) < (before.submitted_at or 0):
             continue  # another job, from before the ids began anew
-        newest[fields[0]] = row
-    return list(newest.values())
+        found[id] = row
+    return list(found.values())
 
 
 def _row(fields: list[str]) -> Row:

@@ -1,19 +1,17 @@
-"""The Scheduler port over Slurm's commands: submission through submitit, all else as argv lists and formatted text."""
+"""The Scheduler port over Slurm's commands: submission through submitit, all else as argv lists."""
 
-import secrets
 import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from batch.scheduler import commands
-from batch.scheduler.commands import CommandMissing, Run, said
+from batch.scheduler.commands import Run, said
 from batch.scheduler.forecast_text import is_not_now, read_forecast
+from batch.scheduler.readers import Reader
 from batch.scheduler.refusals import SILENT, next_step, refusal
 from batch.scheduler.rows import Row, sighting
-from batch.scheduler.sacct_text import NO_ACCOUNTING, read_sacct, sacct_argv
 from batch.scheduler.slurm_text import nodes_of
-from batch.scheduler.squeue_text import read_squeue, squeue_argv
 from lifecycle.errors import Refused, SchedulerSilent, SubmissionRefused
 from lifecycle.jobs import Forecast, JobState, Sighting, Snapshot, Victim
 from lifecycle.ports import Clock, Script
@@ -37,6 +35,7 @@ class SlurmScheduler:
         self._folder = Path(folder)
         self._clock = clock
         self._run = run
+        self.reader = Reader(run, cluster.command_timeout_s, cluster.reader)
         self._unseen: dict[str, float] = {}
         self._lock = threading.Lock()
 
@@ -54,9 +53,9 @@ class SlurmScheduler:
         """Live jobs first, then the newest; sacct is asked only for names that slurmctld no longer knows."""
         if not keys:
             return {}
-        found = _by_name(self._squeue(keys), keys)
+        found = _by_name(self.reader.squeue(keys), keys)
         if missing := set(keys) - set(found):
-            found |= _by_name(self._sacct(names=missing), missing)
+            found |= _by_name(self.reader.sacct(names=missing), missing)
         return found
 
     def snapshot(self, handles: Collection[str]) -> Snapshot:
@@ -64,7 +63,7 @@ class SlurmScheduler:
         now = self._clock()
         asked = {handle for handle in handles if handle.replace("_", "", 1).isdigit()}
         try:
-            rows = self._squeue()
+            rows = self.reader.squeue()
         except SchedulerSilent as silence:
             return Snapshot(now, False, {}, str(silence), frozenset(handles))
         queue = _by_job(rows)
@@ -73,7 +72,7 @@ class SlurmScheduler:
         silent = ""
         if lookup := (masters - queue.keys()) | arrays:
             try:
-                self._add_history(queue, self._sacct(jobs=lookup))
+                self._add_history(queue, self.reader.sacct(jobs=lookup))
             except SchedulerSilent as silence:
                 silent = str(silence)
         jobs = {job: seen for job, rows in queue.items() if not (seen := sighting(rows)).state.ended or job in masters}
@@ -123,26 +122,6 @@ class SlurmScheduler:
             except SchedulerSilent:
                 return
 
-    def _squeue(self, names: Collection[str] = ()) -> list[Row]:
-        mark = secrets.token_hex(6)
-        answer = self._run(squeue_argv(mark, names), self._timeout_s)
-        if answer.code:
-            raise SchedulerSilent(f"squeue failed: {said(answer)}.", "It is asked again.")
-        return read_squeue(answer.out, mark)
-
-    def _sacct(self, jobs: Collection[str] = (), names: Collection[str] = ()) -> list[Row]:
-        """No rows where the site keeps no accounts; SchedulerSilent when slurmdbd doesn't answer."""
-        mark = secrets.token_hex(6)
-        try:
-            answer = self._run(sacct_argv(mark, jobs, names), self._timeout_s)
-        except CommandMissing:
-            return []
-        if answer.code:
-            if any(words in answer.err for words in NO_ACCOUNTING):
-                return []
-            raise SchedulerSilent(f"sacct failed: {said(answer)}.", "Is slurmdbd up?")
-        return read_sacct(answer.out, mark)
-
     def _add_history(self, queue: dict[str, list[Row]], history: Iterable[Row]) -> None:
         """Add what ended; what sacct calls alive and squeue doesn't know is stale (or about to come back)."""
         for job, rows in _by_job(history).items():
@@ -175,7 +154,7 @@ class SlurmScheduler:
     def _victims(self, ids: Collection[str]) -> tuple[Victim, ...]:
         """The jobs behind Slurm's ids; a task of an array is named '<master>_<index>', as people and commands do."""
         now = self._clock()
-        known = {row.raw: row for row in self._squeue()}
+        known = {row.raw: row for row in self.reader.squeue()}
         found = []
         for id in ids:
             row = known.get(id)

@@ -26,14 +26,15 @@ def _ask(run: Run, settings: Settings, *argv: str) -> str:
 def scheduler(settings: Settings, run: Run = commands.run) -> Found:
     """Its version, by which way we read it, how fast it is."""
     began = time.monotonic()
-    snapshot = choose(settings).snapshot(set())
+    slurm = choose(settings)
+    snapshot = slurm.snapshot(set())
     took = time.monotonic() - began
     if not snapshot.ok:
         return Found(False, snapshot.silence, "Is slurmctld up (`scontrol ping`), and is SLURM_CONF right here?")
     if settings.cluster.kind == "local":
         return Found(True, f"No Slurm: jobs are child processes of this host, {settings.cluster.local_slots} at once.")
     version = _ask(run, settings, "sinfo", "--version").split()[-1]
-    read = f"read by squeue and sacct in {took:.2f} s"
+    read = f"read by squeue and sacct as {slurm.reader.name} in {took:.2f} s"
     return Found(True, f"Slurm {version} answers, {read}, {len(snapshot.jobs)} jobs in its queue.")
 
 

@@ -19,12 +19,21 @@ FAILED, CANCELLED, GONE, UNKNOWN = JobState.FAILED, JobState.CANCELLED, JobState
 SERVING = {"account": "serving", "qos": "serving", "partition": "serving"}
 
 
-@pytest.fixture(params=["local", pytest.param("slurm", marks=pytest.mark.slurm)])
+OTHER = os.environ.get("DAYZERO_OTHER_SLURM", "")
+"""--account of a Slurm that somebody else started, whose commands are on the PATH: make test-slurm-latest."""
+
+
+@pytest.fixture(params=["local", *(pytest.param(kind, marks=pytest.mark.slurm) for kind in ("slurm", "slurm-json"))])
 def place(request: pytest.FixtureRequest, tmp_path: Path):
     clock, folder = Clock(), tmp_path / "scheduler"
-    if request.param == "slurm":
-        request.getfixturevalue("slurm_cluster")
-        place = Place(SlurmScheduler(Cluster(), folder, clock), tmp_path, SERVING, clock)
+    if request.param != "local":
+        if not OTHER:
+            if request.param == "slurm-json":
+                pytest.skip("the JSON reader needs Slurm 24.11 or later: make test-slurm-latest")
+            request.getfixturevalue("slurm_cluster")
+        header = {**SERVING, "account": OTHER, "mem": "1G"} if OTHER else SERVING
+        cluster = Cluster(reader="json" if request.param == "slurm-json" else "text")
+        place = Place(SlurmScheduler(cluster, folder, clock), tmp_path, header, clock)
     else:
         cluster = Cluster(kind="local", local_slots=2)
         place = Place(LocalScheduler(cluster, folder, clock, kill_wait_s=2), tmp_path, clock=clock)

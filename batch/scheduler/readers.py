@@ -1,0 +1,70 @@
+"""How the queue and the history are read: formatted text (every release), or JSON where the text is refused.
+
+Text is the default: at 11,000 jobs it takes 0.2 s where JSON takes 4 to 7. A release that no longer knows one of our
+fields fails the whole text call; from then on this process reads JSON, if Slurm is 24.11 or later.
+"""
+
+import secrets
+from collections.abc import Collection
+
+from batch.scheduler.commands import Answer, CommandMissing, Run, said
+from batch.scheduler.rows import Row
+from batch.scheduler.sacct_text import NO_ACCOUNTING, read_sacct, sacct_argv
+from batch.scheduler.slurm_json import SHAPE, read_sacct_json, read_squeue_json, sacct_json_argv, squeue_json_argv
+from batch.scheduler.squeue_text import read_squeue, squeue_argv
+from lifecycle.errors import SchedulerSilent
+
+REFUSED_FIELD = ("Invalid job format specification", "Invalid field requested", "unrecognized field")
+"""What squeue and sacct say of a field that they don't know."""
+
+
+class Reader:
+    """`kind`: auto, text or json. `name` is how it reads now. Thread-safe: what it learns, it learns once."""
+
+    def __init__(self, run: Run, timeout_s: float, kind: str = "auto"):
+        self._run, self._timeout_s, self._kind = run, timeout_s, kind
+        self.json = kind == "json"
+
+    @property
+    def name(self) -> str:
+        return f"JSON {SHAPE}" if self.json else "formatted text"
+
+    def squeue(self, names: Collection[str] = ()) -> list[Row]:
+        """The whole queue, or the jobs of these names; SchedulerSilent."""
+        mark = secrets.token_hex(6)
+        answer = self._ask(squeue_argv(mark, names), squeue_json_argv(names))
+        if answer.code:
+            raise SchedulerSilent(f"squeue failed: {said(answer)}.", "It is asked again.")
+        return self._json(read_squeue_json, answer) if self.json else read_squeue(answer.out, mark)
+
+    def sacct(self, jobs: Collection[str] = (), names: Collection[str] = ()) -> list[Row]:
+        """No rows where the site keeps no accounts; SchedulerSilent when slurmdbd doesn't answer."""
+        mark = secrets.token_hex(6)
+        try:
+            answer = self._ask(sacct_argv(mark, jobs, names), sacct_json_argv(jobs, names))
+        except CommandMissing:
+            return []
+        if answer.code:
+            if any(words in answer.err for words in NO_ACCOUNTING):
+                return []
+            raise SchedulerSilent(f"sacct failed: {said(answer)}.", "Is slurmdbd up?")
+        return self._json(read_sacct_json, answer) if self.json else read_sacct(answer.out, mark)
+
+    def _ask(self, text: list[str], json: list[str]) -> Answer:
+        if not self.json:
+            answer = self._run(text, self._timeout_s)
+            refused = answer.code and any(words in answer.err for words in REFUSED_FIELD)
+            if self._kind != "auto" or not refused:
+                return answer
+            other = self._run(json, self._timeout_s)
+            if other.code:
+                return answer  # an older Slurm: the first complaint says more
+            self.json = True
+            return other
+        return self._run(json, self._timeout_s)
+
+    def _json(self, read, answer: Answer) -> list[Row]:
+        try:
+            return read(answer.out)
+        except ValueError as error:
+            raise SchedulerSilent(f"Slurm's JSON can't be read: {error}.", "Set cluster.reader = 'text'.") from None
