@@ -1,15 +1,18 @@
 """The ASGI application: everything that is not a call to a model. Those are in `front`."""
 
+import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
 
+from gateway import metrics
 from gateway.call import PATHS
 from gateway.errors import ApiError, wrong_key
 from gateway.gate import Gate
 from gateway.keys import Key
 from gateway.listing import find_model, list_models
 from gateway.page import render
+from lifecycle.deployments import CANDIDATE_TAG
 
 HTML = b"text/html; charset=utf-8"
 JSON = b"application/json"
@@ -25,7 +28,10 @@ class App:
     async def __call__(self, scope: dict, receive: Receive, send: Send) -> None:
         try:
             _only(scope["method"], "GET", "HEAD")
-            status, content_type, body = _look_up(self._gate, scope["path"], scope)
+            if scope["path"] == "/metrics":
+                status, content_type, body = await _metrics(self._gate, scope)
+            else:
+                status, content_type, body = _look_up(self._gate, scope["path"], scope)
         except ApiError as error:
             await _answer(send, error.status, JSON, error.body(), *_headers(error))
             return
@@ -52,6 +58,14 @@ def _look_up(gate: Gate, path: str, scope: dict) -> tuple[int, bytes, bytes]:
         return 200, JSON, json.dumps(find_model(gate.live.table, gate.providers, gate.fleet, key.tags, name)).encode()
     known = ", ".join(["/v1/models", *PATHS])
     raise ApiError(404, f"There is nothing at this address. Known: {known}.", "invalid_request_error", "unknown_url")
+
+
+async def _metrics(gate: Gate, scope: dict) -> tuple[int, bytes, bytes]:
+    """It names candidates: only for keys that may see them."""
+    if CANDIDATE_TAG not in caller(gate, scope).tags:
+        sentence = "Metrics show candidates too. Use a key with the tag candidate: `dayzero keys create`."
+        raise ApiError(403, sentence, "permission_error", "insufficient_scope")
+    return 200, metrics.TEXT, await asyncio.to_thread(metrics.render, gate.tally, gate.live.table, gate.live.problem)
 
 
 def caller(gate: Gate, scope: dict) -> Key:

@@ -83,7 +83,7 @@ class Call:
             return
         self.settled = True
         try:
-            await writer.commit(INSERT, self._row().values())
+            await writer.commit(INSERT, self._row())
         except sqlite3.Error:
             raise not_accounted() from None
         self._say()
@@ -93,7 +93,7 @@ class Call:
         if not self.settled:
             self.settled = True
             self.status = GONE_AWAY
-            writer.put(INSERT, self._row().values())
+            writer.put(INSERT, self._row())
             self._say()
 
     def _row(self) -> Usage:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from gateway.foreign import Foreign
 from gateway.keys import KeyRing
 from gateway.live import Live
+from gateway.metrics import Tally
 from gateway.own import Own
 from gateway.providers import Providers
 from gateway.replicas import Fleet
@@ -30,6 +31,7 @@ class Gate:
         self.pool = Pool()
         self.fleet = Fleet(self._probe)
         self.fleet.on_change = self.litellm.note
+        self.tally = Tally(settings.gateway_path)
         self.own = Own(self.pool, self.fleet, self.writer, settings.gateway.gpu_hour_price)
         self.foreign = Foreign(self.litellm, self.writer)
         self.live = Live(settings.ledger_path, self.fleet, self.providers, self.keys, self.litellm, self.writer)

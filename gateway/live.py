@@ -23,7 +23,7 @@ from gateway.writer import Writer
 EVERY_S = 0.1
 HEARTBEAT_S = 1.0
 
-REPORT = "INSERT OR REPLACE INTO workers (worker, pid, generation, seen_at) VALUES (?, ?, ?, ?)"
+REPORT = "INSERT OR REPLACE INTO workers (worker, pid, generation, seen_at, busy) VALUES (?, ?, ?, ?, ?)"
 FORGET = "DELETE FROM workers WHERE worker = ?"
 SWEEP = "DELETE FROM workers WHERE seen_at < ?"
 
@@ -97,7 +97,8 @@ class Live:
     def _report(self) -> None:
         self._reported_at = time.monotonic()
         if not self.problem:
-            self._writer.put(REPORT, (self.worker, os.getpid(), self.table.generation, time.time()))
+            busy = sum(self._fleet.busy(one) for one in self.table.served)
+            self._writer.put(REPORT, (self.worker, os.getpid(), self.table.generation, time.time(), busy))
 
     async def run(self) -> None:
         self._writer.put(SWEEP, (time.time() - 60,))

@@ -11,6 +11,11 @@ def m001_initial(db: Database) -> None:
         db.execute(statement)
 
 
+@MIGRATIONS()
+def m002_busy_workers(db: Database) -> None:
+    db.execute("ALTER TABLE workers ADD COLUMN busy INTEGER NOT NULL DEFAULT 0")
+
+
 SCHEMA_1 = """
 CREATE TABLE keys (
     id INTEGER PRIMARY KEY,

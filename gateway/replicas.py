@@ -75,6 +75,8 @@ class Fleet:
         else:
             weights = [one.weight for one, _ in choices]
             served, up = random.choices(choices, weights if sum(weights) > 0 else None)[0]
+        if len(up) == 1:
+            return served, up[0]
         least = min(replica.inflight for replica in up)
         return served, random.choice([replica for replica in up if replica.inflight == least])
 

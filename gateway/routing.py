@@ -50,6 +50,7 @@ class Table:
     _by_id: Mapping[str, Served] = field(default_factory=dict, repr=False)
     _by_model: Mapping[str, Mapping[str, tuple[Served, ...]]] = field(default_factory=dict, repr=False)
     _newest: Mapping[str, Served] = field(default_factory=dict, repr=False)
+    _found: dict[tuple[str, frozenset[str]], tuple[Served, ...]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, generation: int, served: Collection[Served]) -> "Table":
@@ -64,6 +65,15 @@ class Table:
 
     def find(self, name: str, tags: Collection[str]) -> tuple[Served, ...]:
         """The deployments that may answer to that name for a key with these tags; empty: it sees no such name."""
+        known = (name, tags) if isinstance(tags, frozenset) else None
+        if known is not None and (found := self._found.get(known)) is not None:
+            return found
+        found = self._find(name, tags)
+        if found and known is not None:  # only what exists: callers can invent names without end
+            self._found[known] = found
+        return found
+
+    def _find(self, name: str, tags: Collection[str]) -> tuple[Served, ...]:
         if (model := self._by_model.get(name)) is not None:
             visible = [model[tag] for tag in PREFERENCE if tag in tags and tag in model]
             up = [them for them in visible if any(one.endpoints for one in them)]

@@ -1,9 +1,8 @@
 """Usage: one row per request that was answered (or tried), and the sums people ask for."""
 
 import sqlite3
-from dataclasses import dataclass, fields
-from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway.store import read_only
 from lifecycle.errors import Refused
@@ -12,8 +11,7 @@ GONE_AWAY = 499
 """Status of a request whose caller hung up before the end."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Usage:
+class Usage(NamedTuple):
     """Column for column. `at` epoch seconds UTC of the arrival; `cost` in the prices' currency, None: not known.
 
     `counted`: "backend" when the backend said so, "chunks" when a broken stream's chunks were counted, "" when nobody
@@ -39,13 +37,9 @@ class Usage:
     cost: float | None
     cost_estimated: bool
 
-    def values(self) -> tuple:
-        return _VALUES(self)
 
-
-COLUMNS = ", ".join(f.name for f in fields(Usage))
-_VALUES = attrgetter(*(f.name for f in fields(Usage)))
-INSERT = f"INSERT INTO usage ({COLUMNS}) VALUES ({', '.join('?' * len(fields(Usage)))})"
+COLUMNS = ", ".join(Usage._fields)
+INSERT = f"INSERT INTO usage ({COLUMNS}) VALUES ({', '.join('?' * len(Usage._fields))})"
 
 
 def rows(path: Path, limit: int = 100) -> list[dict]:

@@ -6,6 +6,7 @@ expression; an event is parsed only when it carries usage.
 
 import json
 import re
+from functools import lru_cache
 from typing import Any, Protocol
 
 import orjson
@@ -47,12 +48,7 @@ class OpenAIWire:
         self.done = False
         self.broken = False
         self.chunks = 0
-        self._swaps = ()
-        if backend_model != call.asked:
-            theirs, ours = json.dumps(backend_model), json.dumps(call.asked)
-            self._swaps = tuple(
-                (f'"model":{gap}{theirs}'.encode(), f'"model":{gap}{ours}'.encode()) for gap in ("", " ")
-            )
+        self._swaps = _swaps(backend_model, call.asked) if call.stream else ()
 
     def request(self) -> bytes:
         body = {**self._call.body, "model": self._backend_model}
@@ -109,6 +105,15 @@ class OpenAIWire:
 
     def end(self) -> bytes:
         return DONE
+
+
+@lru_cache(maxsize=1024)
+def _swaps(backend_model: str, asked: str) -> tuple[tuple[bytes, bytes], ...]:
+    """What is to be replaced by what in a stream, so that it carries the caller's name for the model."""
+    if backend_model == asked:
+        return ()
+    theirs, ours = json.dumps(backend_model), json.dumps(asked)
+    return tuple((f'"model":{gap}{theirs}'.encode(), f'"model":{gap}{ours}'.encode()) for gap in ("", " "))
 
 
 def _done(events: bytes) -> int:
