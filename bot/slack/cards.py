@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from slack_sdk.models.blocks import Block, ButtonElement, ConfirmObject
 
 from bot import show, stories
+from bot.promise import Clock
 from bot.sentences import duration, gpu_hours, params, plural, size
 from bot.sight import sight
 from bot.slack.text import actions, code, context, divider, fields, header, safe, section
@@ -33,8 +34,9 @@ def message(text: str, blocks: Sequence[Block]) -> Message:
 
 
 def release_card(
-    release: Release, deployment: Deployment | None, its_servers: Sequence[Server], now: float, clock: str = ""
-) -> Message:
+    release: Release, deployment: Deployment | None, its_servers: Sequence[Server], now: float,
+    clock: Clock | None = None,
+) -> Message:  # fmt: skip
     """The card of a model: before the decision with buttons, after it with progress. `clock`: of the promise."""
     if release.kind == "framework":
         return _framework(release)
@@ -52,7 +54,7 @@ def release_card(
         blocks.append(section(safe(release.refusal or release.state, 1500)))
         text = f"{release.repo}: {release.refusal or release.state}"
     stand = f"{release.state} · {code(release.revision[:12])} · seen {_clock(release.found_at)}"
-    stand += f" · {safe(clock)}" if clock else ""
+    stand += f" · {_promise(clock)}" if clock else ""
     if release.notes.get("base"):
         stand += f" · {safe(release.notes['kind'])} of {safe(release.notes['base'])}"
     return message(safe(text), [*blocks, context(stand)])
@@ -118,6 +120,11 @@ def _decision(release: Release) -> Block:
     )
 
 
+RESTING = frozenset(
+    {deployments.PREVIEW, deployments.STABLE, deployments.HELD, deployments.BROKEN, deployments.RETIRED}
+)
+"""Here nothing moves by itself: their cards are not sent again and again."""
+
 STAGES = [
     (deployments.CACHING, "weights"),
     (deployments.STARTING, "server"),
@@ -129,7 +136,9 @@ STAGES = [
 
 def _under_way(deployment: Deployment, its_servers: Sequence[Server], now: float) -> list[Block]:
     up = next((server for server in its_servers if server.state == servers.UP), None)
-    lines = [f"*{deployment.state}* for {duration(now - deployment.since)} · {code(deployment.id)}", _trail(deployment)]
+    rests = deployment.state in RESTING
+    how_long = f"since {_clock(deployment.since)}" if rests else f"for {duration(now - deployment.since)}"
+    lines = [f"*{deployment.state}* {how_long} · {code(deployment.id)}", _trail(deployment)]
     if line := show.progress(deployment):
         lines.append(safe(line, 600))
     if up is not None:
@@ -197,6 +206,13 @@ VICTIM_WORDS = {
     RESUMED: "runs again",
     SPARED: "was not needed",
 }
+
+
+def _promise(clock: Clock) -> str:
+    """As a moment, not as what is left: a card that changed each minute would be sent each minute."""
+    if clock.reached is not None:
+        return clock.words(clock.reached)
+    return f"due in preview {_clock(clock.due)}"
 
 
 def _framework(release: Release) -> Message:

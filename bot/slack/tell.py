@@ -1,5 +1,6 @@
 """Slack is told from the ledger: the cards as they are now, and one reply for each event, in order, each once."""
 
+import json
 from pathlib import Path
 
 from bot import promise, stories
@@ -26,38 +27,50 @@ class Teller:
         self._research = settings.slack.research_channel
         self._ledger = ledger
         self._gate = gate
+        self._shown: dict[int, int] = {}  # release → hash of the row that its card was last drawn from
         self._directory = directory
 
     def step(self) -> int:
         """The number of events told."""
         db = self._ledger.connection
         events = queries.events_after(db, cursors.get(db, CURSOR))
-        touched = {e.release_id for e in events if e.release_id}
         owners = {d.id: d for d in queries.deployments(db, retired=True)} if events else {}
-        touched |= {owners[e.deployment_id].release_id for e in events if e.deployment_id in owners}
-        self._cards(touched)
+        touched = {owners[e.deployment_id].release_id for e in events if e.deployment_id in owners}
+        self._cards(touched, {e.release_id for e in events if e.release_id})
         for event in events:
             self._tell(event, owners.get(event.deployment_id or ""))
             cursors.put(self._ledger, CURSOR, event.id)
         return len(events)
 
-    def _cards(self, touched: set[int | None]) -> None:
-        """Cards that may differ from what Slack shows: those of live releases, and those that events touched."""
+    def _cards(self, touched: set[int | None], mentioned: set[int]) -> None:
+        """Cards that may differ from what Slack shows: of live deployments, of those that events touched, and of
+        releases whose row is another one than when it was drawn. A thousand that only wait cost one query.
+        """
         db = self._ledger.connection
         live = {d.release_id: d for d in queries.deployments(db)}
-        waiting = {r.id for r in queries.releases_in(db, *SHOWN)}
-        for row in sorted(r for r in touched | set(live) | waiting if r is not None):
+        rows = self._rows(mentioned)
+        changed = {row for row, mark in rows.items() if self._shown.get(row) != mark}
+        for row in sorted(r for r in touched | set(live) | changed if r is not None):
             release = queries.release(db, row)
             deployment = live.get(row) or queries.newest_of_release(db, row)
             self._gate.put(_card_key(release), self._channel, self._card(release, deployment))
+            if row in rows:
+                self._shown[row] = rows[row]
+
+    def _rows(self, mentioned: set[int]) -> dict[int, int]:
+        """Release → hash of everything that its card is drawn from, of those that wait and those mentioned."""
+        query = f"""
+            SELECT id, state, revision, facts, plan, refusal, notes FROM releases
+            WHERE state IN ({", ".join("?" * len(SHOWN))}) OR id IN (SELECT value FROM json_each(?))"""
+        found = self._ledger.connection.execute(query, (*SHOWN, json.dumps(sorted(mentioned))))
+        return {row["id"]: hash(tuple(row)) for row in found}
 
     def _card(self, release: Release, deployment: Deployment | None) -> Message:
         if deployment is not None and release.state != releases.APPROVED:
             deployment = None  # reopened: the new decision is what the card is about
         its_servers = queries.servers_of(self._ledger.connection, deployment.id) if deployment else []
-        now = self._ledger.clock()
         clock = promise.clock(self._ledger.connection, release, self._promise_hours)
-        return release_card(release, deployment, its_servers, now, clock.words(now) if clock else "")
+        return release_card(release, deployment, its_servers, self._ledger.clock(), clock)
 
     def _tell(self, event: Event, deployment: Deployment | None) -> None:
         if event.kind in stories.NOTICES:

@@ -1,20 +1,27 @@
 """Bad days on demand: outage, rate limits, errors, slowness, answers lost after the work was done."""
 
 from dataclasses import dataclass, field
+from random import Random
 
 OUTAGES = ("", "503", "refuse")
 
 
 @dataclass
 class Next:
-    """A fault for the next `count` calls of `methods` (all when empty)."""
+    """A fault for the next `count` calls of `methods` (all when empty); with `share` for that part of them, by dice
+    that always fall the same.
+    """
 
     count: int
     methods: tuple[str, ...] = ()
     detail: dict = field(default_factory=dict)
+    share: float = 1.0
+    dice: Random = field(default_factory=lambda: Random(1))
 
     def strikes(self, method: str) -> bool:
         if self.count <= 0 or (self.methods and method not in self.methods):
+            return False
+        if self.share < 1 and self.dice.random() >= self.share:
             return False
         self.count -= 1
         return True
@@ -49,8 +56,9 @@ class Faults:
                 self.__init__()
             elif name in ("rate_limit", "fail", "lose_answers"):
                 faults = {"rate_limit": self.rate_limited, "fail": self.failing, "lose_answers": self.losing}[name]
-                detail = {key: value[key] for key in value if key not in ("count", "methods")}
-                faults.append(Next(int(value.get("count", 1)), tuple(value.get("methods", ())), detail))
+                detail = {key: value[key] for key in value if key not in ("count", "methods", "share")}
+                methods, share = tuple(value.get("methods", ())), float(value.get("share", 1))
+                faults.append(Next(int(value.get("count", 1)), methods, detail, share))
             elif name != "disconnect":
                 raise ValueError(f"no fault called {name!r}")
 

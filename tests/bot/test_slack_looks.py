@@ -2,11 +2,13 @@
 
 import contextlib
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bot import offers as offers_module
+from bot import promise
 from bot.slack.cards import release_card
 from lab.slack.person import buttons, words
 from lifecycle import actions, queries, releases
@@ -179,9 +181,12 @@ def test_home_shows_what_is_and_keeps_up(office: Office) -> None:
     assert len(office.slack.control.requests("views.publish")) == sent
 
 
-def test_the_card_carries_the_clock(office: Office) -> None:
-    """Before the decision and after it."""
+def test_the_card_carries_the_clock_and_is_not_sent_each_minute(office: Office) -> None:
+    """When it is due; an hour later it is the same card, and Slack is not called."""
     shown = words(office.alice.sees("#models", lambda m: "approve" in buttons(m)))
-    assert "left of 24 h to preview" in shown
-    card = release_card(release_of(office), None, [], time.time(), "3 h left of <24 h>")
-    assert "&lt;24 h&gt;" in words({"blocks": card.blocks})
+    assert "due in preview <!date^" in shown
+    release, now = release_of(office), time.time()
+    clock = promise.clock(office.parts.ledger.connection, release, 24)
+    assert release_card(release, None, [], now, clock) == release_card(release, None, [], now + 3600, clock)
+    reached = release_card(release, None, [], now, replace(clock, reached=clock.began + 7200))
+    assert "in preview 2 h after publication" in words({"blocks": reached.blocks})
