@@ -44,6 +44,13 @@ def ledger_of(campus: Campus) -> Ledger:
     return Ledger(campus.folder / "state" / "ledger.db")
 
 
+def submitted(campus: Campus) -> list[str]:
+    """The name of every job of ours that Slurm's accounting has ever seen, once per submission: an array is one."""
+    rows = campus.cluster.ask("sacct", "-n", "-X", "-P", "-o", "JobName,JobID").splitlines()
+    pairs = {(name, number.partition("_")[0]) for name, number in (row.rsplit("|", 1) for row in rows)}
+    return sorted(name for name, _ in pairs if name.startswith("dz-"))
+
+
 def key(campus: Campus, name: str, tags: str = "preview,stable") -> str:
     """A key of the gateway, made on the command line as an operator does."""
     made = campus.dayzero("keys", "create", name, "--tags", tags)

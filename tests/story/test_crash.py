@@ -6,7 +6,7 @@ import pytest
 
 from lab.slack.person import words
 from lab.slurm import probe
-from tests.story.conftest import SHELF, ledger_of
+from tests.story.conftest import SHELF, ledger_of, submitted
 from tests.waiting import until
 
 pytestmark = [pytest.mark.story, pytest.mark.engine, pytest.mark.timeout(1500)]
@@ -55,10 +55,7 @@ def test_killed_after_every_event(campus_of, where: str) -> None:
     keys = [row["key"] for row in ledger.rows("SELECT key FROM jobs")]
     assert sorted(key.split("-")[-3 if "-exam-" in key else -2] for key in keys) == ["cache", "exam", "serve"]
     if campus.cluster:
-        names = campus.cluster.ask("sacct", "-n", "-X", "-P", "-o", "JobName").split()
-        ours = [name for name in names if name.startswith("dz-")]
-        assert sorted(set(ours)) == sorted(keys)
-        assert len([n for n in ours if "-exam-" not in n]) == 2, f"submitted twice: {ours}"
+        assert submitted(campus) == sorted(keys), "each job exactly once"
     cards = [m for m in alice.messages("#models") if published in words(m) and not m.get("ephemeral_to")]
     assert len(cards) == 1
     replies = [words(m) for m in alice.thread("#models", cards[0]["ts"])[1:]]

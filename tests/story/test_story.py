@@ -6,7 +6,7 @@ import pytest
 
 from lab.models.pairs import read_pairs
 from lab.slack.person import words
-from tests.story.conftest import SHELF, ask, key, ledger_of
+from tests.story.conftest import SHELF, ask, key, ledger_of, submitted
 from tests.waiting import until
 
 pytestmark = [pytest.mark.story, pytest.mark.engine, pytest.mark.timeout(1500)]
@@ -89,9 +89,9 @@ def test_the_story_on_real_slurm(campus_of) -> None:
     assert row["state"] == "PREVIEW", row["reason"]
     answers(campus, alien, developer)
 
-    names = campus.cluster.ask("sacct", "-n", "-X", "-P", "-o", "JobName").split()
-    ours = [name for name in names if name.startswith("dz-")]
-    assert len(ours) == len(set(ours)), "no job was submitted twice"
+    names = submitted(campus)
+    assert len(names) == 9
+    assert len(names) == len(set(names)), "no job was submitted twice"
 
 
 def test_the_story_on_the_embedded_default(campus_of) -> None:
