@@ -182,7 +182,9 @@ def test_runtime_that_left_the_settings(tmp_path: Path) -> None:
 def test_secrets_stay_out(tmp_path: Path) -> None:
     """Jobs drop the service's secrets from their environment; only caching keeps the Hub's token."""
     for name, script in all_scripts(tmp_path).items():
-        dropped = re.search(r"^unset (.+)$", script.path.read_text(), re.MULTILINE)[1].split()
+        dropped = (
+            re.search(r"^unset ((?:.+\\\n)*.+)$", script.path.read_text(), re.MULTILINE)[1].replace("\\", "").split()
+        )
         assert set(dropped) == set(SECRETS) - ({"HF_TOKEN"} if name == "cache" else set())
 
 
