@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint bench clean lock
+.PHONY: help setup demo test test-fast test-slurm-latest lint bench clean lock
 
 help:  ## what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 setup:  ## environments, system packages where it may, tiny models; seconds when all is there
 	@$(PYTHON) -m lab.setup
@@ -19,6 +19,11 @@ test: setup lint  ## lint and every test, the whole story on real Slurm included
 
 test-fast:  ## the tests that need neither Slurm nor an engine nor a browser
 	@$(VENV)/python -m pytest -m "not slurm and not engine and not browser and not story"
+
+test-slurm-latest:  ## the scheduler's contract on the newest Slurm, in a chroot (root, mmdebstrap; a minute the first time)
+	@bash tests/contracts/slurm-latest.sh up
+	@PATH="$${FOLDER:-/var/tmp/dayzero-slurm-latest}/bin:$$PATH" DAYZERO_OTHER_SLURM=research $(VENV)/python -m pytest \
+	  tests/contracts -k slurm; status=$$?; bash tests/contracts/slurm-latest.sh down; exit $$status
 
 lint:  ## style and layers
 	@$(VENV)/ruff check .
