@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 PASS, FAIL, UNSCORED, NOT_EVALUATED = "pass", "fail", "unscored", "not_evaluated"
@@ -35,7 +35,7 @@ class Answer:
         return self.finish_reason == "length"
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))  # flat; asdict copies deeply, a fifth of the runner's time
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> "Answer":

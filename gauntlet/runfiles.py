@@ -1,7 +1,7 @@
 """The files of one Gauntlet run, shared by the service and the array tasks. Standard library only.
 
 run.json                  everything that is asked, self-contained; never changed once a shard has begun
-shard-<k>.partial.jsonl   a header line, then one line per finished sample, synced; survives any kill
+shard-<k>.partial.jsonl   a header line, then one line per finished sample; survives any kill
 shard-<k>.jsonl           the same, complete, in the order of run.json, published by one rename
 shard-<k>.progress.json   {"done", "total", "note"}
 judge/<hash>.json         verdicts of the judge by content

@@ -13,7 +13,6 @@ import os
 import signal
 import stat
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -32,6 +31,7 @@ from lifecycle.errors import BadSettings, DayzeroError
 from lifecycle.runfolder import write_json
 
 PROGRESS_EVERY_S = 0.5
+SYNC_EVERY_S = 0.2  # what a node's power loss may cost
 Report = Callable[[int, int, str], None]
 
 
@@ -114,6 +114,7 @@ async def run_shard(
             calm = deque(sample for sample in todo if "speed" not in sample.case.checks)
             loud = deque(sample for sample in todo if "speed" in sample.case.checks)
             beat = asyncio.create_task(progress.beat())
+            syncing = asyncio.create_task(_keep_synced(journal))
             try:
                 async with asyncio.TaskGroup() as group:
                     for _ in range(min(run.concurrency, len(calm))):
@@ -121,6 +122,7 @@ async def run_shard(
                 await work(loud)
             finally:
                 beat.cancel()
+                syncing.cancel()
         if journal.whole(samples):
             journal.publish([sample.id for sample in samples])
         progress.write()
@@ -128,23 +130,26 @@ async def run_shard(
         journal.close()
 
 
+async def _keep_synced(journal: Journal) -> None:
+    while True:
+        await asyncio.sleep(SYNC_EVERY_S)
+        await asyncio.to_thread(journal.sync)
+
+
 class _Progress:
-    """shard-<k>.progress.json, at most twice a second, and the laptop's progress line."""
+    """shard-<k>.progress.json, twice a second, and the laptop's progress line."""
 
     def __init__(
         self, folder: Path, shard: int, total: int, done: int, journal: Journal, outage: Outage, report: Report | None
     ):
         self._path, self._total, self._done, self._journal = progress_file(folder, shard), total, done, journal
-        self._outage, self._report, self._written = outage, report, 0.0
+        self._outage, self._report = outage, report
         self.write()
 
     def step(self) -> None:
         self._done += 1
-        if time.monotonic() - self._written > PROGRESS_EVERY_S:
-            self.write()
 
     def write(self) -> None:
-        self._written = time.monotonic()
         waiting = f"waiting: {self._outage.sentence}" if self._outage.sentence else ""
         counts = f"{self._journal.count(FAIL)} failed, {self._journal.count(NOT_EVALUATED)} not evaluated"
         write_json(self._path, {"done": self._done, "total": self._total, "note": waiting or counts})
@@ -152,10 +157,10 @@ class _Progress:
             self._report(self._done, self._total, waiting or counts)
 
     async def beat(self) -> None:
-        """Says so while an outage is waited out."""
+        """In a thread: a busy disk takes a tenth of a second and more to sync, and no answer is to wait for that."""
         while True:
-            await asyncio.sleep(2)
-            self.write()
+            await asyncio.sleep(PROGRESS_EVERY_S)
+            await asyncio.to_thread(self.write)
 
 
 async def _until_terminated(work: Coroutine[Any, Any, None]) -> None:

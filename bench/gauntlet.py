@@ -1,0 +1,116 @@
+"""The Gauntlet's runner beside a bare asyncio client, on the same mock endpoint, with 1, 64 and 256 requests at once.
+
+    python -m bench.gauntlet
+
+The mock answers after 20 ms. The bare client posts, reads and parses, and keeps nothing; the runner also grades each
+answer and writes it down, synced several times a second. Overhead: processor time of the client per sample.
+"""
+
+import asyncio
+import json
+import multiprocessing
+import multiprocessing.connection
+import shutil
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+
+from gauntlet.runfiles import Run, read_run
+from gauntlet.runner import run_shard
+from gauntlet.runs import prepare
+
+ANSWER_S = 0.02
+SIZES = ((1, 150), (64, 3000), (256, 5000))  # (requests at once, samples)
+QUESTION = "What is 17 plus 25?"
+
+
+def main() -> None:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    server = context.Process(target=_serve, args=(theirs,), daemon=True)
+    server.start()
+    try:
+        url = f"http://127.0.0.1:{ours.recv()}"
+        print(f"{'at once':>7}  {'bare client':>22}  {'runner':>22}  {'of the bare client':>18}  overhead per sample")
+        for at_once, samples in SIZES:
+            asyncio.run(_bare(url, at_once, 2 * at_once))  # both find a warm server
+            bare, bare_cpu = _measure(lambda n=at_once, m=samples: _bare(url, n, m))
+            rate, cpu = _runner(url, at_once, samples)
+            more, base = (cpu - bare_cpu) / samples * 1000, bare_cpu / samples * 1000
+            rates = f"{samples / bare:12.0f} samples/s  {samples / rate:12.0f} samples/s"
+            print(f"{at_once:7}  {rates}  {bare / rate:18.0%}  {more:.2f} ms more than {base:.2f} ms", flush=True)
+    finally:
+        server.kill()
+        server.join()
+
+
+def _measure(work: Callable[[], Awaitable[None]]) -> tuple[float, float]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    asyncio.run(work())
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+async def _bare(url: str, at_once: int, samples: int) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 512, "temperature": 0.0}
+    left = iter(range(samples))
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def work() -> None:
+            for _ in left:
+                async with session.post(f"{url}/v1/chat/completions", json=body) as response:
+                    assert json.loads(await response.read())["choices"][0]["message"]["content"]
+
+        await asyncio.gather(*(work() for _ in range(at_once)))
+
+
+def _runner(url: str, at_once: int, samples: int) -> tuple[float, float]:
+    folder = Path(tempfile.mkdtemp(prefix="dz-bench-"))
+    try:
+        home = folder / "suites" / "sums"
+        home.mkdir(parents=True)
+        (home / "suite.toml").write_text('title = "Sums"\npass_rate = 0.5\n')
+        case = {"prompt": QUESTION, "checks": ["numeric"], "expected": "42"}
+        (home / "cases.jsonl").write_text("".join(json.dumps({"id": f"s{n}", **case}) + "\n" for n in range(samples)))
+        (folder / "key").touch(0o600)
+        prepare(
+            folder / "run", suites=folder / "suites", shards=1, base_url=url, model="m", key_file=folder / "key",
+            judge="", concurrency=at_once, subject={},
+        )  # fmt: skip
+        run: Run = read_run(folder / "run")
+        spent = _measure(lambda: run_shard(run, folder / "run", 0, ""))
+        _, *lines = (folder / "run" / "shard-0.jsonl").read_text().splitlines()
+        kept = sum(json.loads(line)["grade"] == "pass" for line in lines)
+        assert kept == samples, f"{kept} of {samples} samples are there"
+        return spent
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _serve(pipe: multiprocessing.connection.Connection) -> None:
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "It is 42."}}
+    usage = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
+    answer = json.dumps({"choices": [choice], "usage": usage}).encode()
+
+    async def chat(request: web.Request) -> web.Response:
+        await request.read()
+        await asyncio.sleep(ANSWER_S)
+        return web.Response(body=answer, content_type="application/json")
+
+    async def serve() -> None:
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", chat)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
+        pipe.send(runner.addresses[0][1])
+        await asyncio.Event().wait()
+
+    asyncio.run(serve())
+
+
+if __name__ == "__main__":
+    main()
