@@ -10,7 +10,7 @@ from gauntlet.paired import bootstrap, holm, mcnemar, samples_to_see, visible_dr
 
 JSON = Mapping[str, Any]
 ALPHA = 0.05
-WORSE, BETTER, SAME, UNKNOWN = "worse", "better", "no difference seen", "not comparable"
+WORSE, BETTER, SAME, UNKNOWN = "worse", "better", "no clear difference", "not comparable"
 NAMED = 6
 
 

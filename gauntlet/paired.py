@@ -73,7 +73,7 @@ def visible_drop(n: int, discordant: float, alpha: float = 0.05, power: float = 
     """The smallest drop of the rate that McNemar's test would have found with this power; None when no drop would be.
 
     `discordant`: the share of samples that differ. By the normal approximation of Miettinen, so a rule of thumb; it
-    says how much a "no difference seen" is worth.
+    says how much a "no clear difference" is worth.
     """
     for step in range(1, 1001):
         drop = step / 1000

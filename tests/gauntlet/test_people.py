@@ -274,11 +274,11 @@ def test_compare(prepared: Prepared, capsys: pytest.CaptureFixture[str]):
     before, now = _ran(prepared), _ran(prepared, "leaky")
     assert _dayzero("compare", before, now) == 0
     said = capsys.readouterr().out
-    assert "Compliance: no difference seen" in said and "p = 0.09" in said
+    assert "Compliance: no clear difference" in said and "p = 0.09" in said
     assert "a drop of" in said
     few = [{**record, "grade": "fail" if i < 4 else "pass"} for i, record in enumerate(old)]
     (difference,) = compare(suites, old, few)
-    assert difference.word == "no difference seen" and "more samples would show it" in difference.sentence
+    assert difference.word == "no clear difference" and "more samples would show it" in difference.sentence
     assert difference.more == pytest.approx(36, abs=10)
 
 
