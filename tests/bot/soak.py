@@ -48,7 +48,7 @@ def soak(folder: Path, stack: contextlib.ExitStack, number: int, dice: random.Ra
             raise AssertionError(f"after {rounds} rounds Slack still does not know everything")
     calls = office.slack.control.requests()
     office.slack.control.clear()
-    cards = Counter(_title(m) for m in office.alice.messages("#models"))
+    cards = Counter(_titles(office))
     office.stop()
     return Soaked(
         cards=sum(cards.values()),
@@ -81,5 +81,13 @@ def _behind(office: Office) -> bool:
     return told is None or told[0] < latest
 
 
-def _title(message: dict) -> str:
-    return message["blocks"][0]["text"]["text"]
+def _titles(office: Office) -> list[str]:
+    """Of every message in the channel, by pages: a person's window shows the last 500 only."""
+    gate = office.chat.gate
+    where, cursor, found = gate.channel_id("#models"), "", []
+    while True:
+        page = gate.call("conversations.history", channel=where, limit=50, **({"cursor": cursor} if cursor else {}))
+        found += [m["blocks"][0]["text"]["text"] for m in page["messages"] if m.get("blocks")]
+        cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
+        if not cursor:
+            return found
