@@ -11,7 +11,8 @@ Every JSON file is replaced atomically and carries {"v": 1, "at": epoch seconds}
 
     progress.json   {"done": bytes, "total": bytes, "rate": bytes/s, "note": str, "files_done": int, "files": int}
     endpoint.json   {"url": "http://host:port", "model": name on the backend, "engine": "vllm"|"transformers",
-                     "engine_version": str, "rung": int, "job": job id, "context": tokens, "restarts": int}
+                     "engine_version": str, "engine_load_s": from its start to the first completion, "rung": int,
+                     "job": job id, "context": tokens, "restarts": int}
                     written only once one real completion came back; removed first thing on SIGTERM
     heartbeat.json  {"phase": "starting"|"loading"|"ready"|"draining", "progress": 0..1, "note": str, "job": job id,
                      "rung": int, "running": requests, "generated": tokens, "healthy": bool}

@@ -101,6 +101,7 @@ class Attempt:
             "model": self._engine.model(self._order),
             "engine": self._rung.engine,
             "engine_version": probe.version(self._place.url) or installed_version(self._rung),
+            "engine_load_s": round(time.monotonic() - self._began, 3),
             "rung": self._rung.number,
             "runtime": self._rung.name,
             "context": self._order.shape.context,
