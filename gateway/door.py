@@ -119,6 +119,7 @@ class Door(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._head_size = 0
         self._in_head = False
+        self._body_here = 0  # bytes of the last message's body in the piece that is being read
         self._request: Request | None = None  # whose body is being read
         self._queue: deque[Request] = deque()
         self._held = 0
@@ -142,7 +143,8 @@ class Door(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        if self._in_head:
+        continued, self._body_here = self._in_head, 0
+        if continued:
             self._head_size += len(data)
         elif self._request is None and self.active is None and not self._queue:
             self.deadline = self._loop.time() + HEAD_S
@@ -155,6 +157,8 @@ class Door(asyncio.Protocol):
         except httptools.HttpParserError:
             sentence = "This is not a well-formed HTTP/1.1 request. Send it with an ordinary HTTP client."
             self._refuse(bad_request(sentence, "malformed_request"))
+        if self._in_head and not continued:  # it began in this piece, after the last head's end and that one's body
+            self._head_size += len(data) - (data.rfind(b"\r\n\r\n") + 4) - self._body_here
         if self._in_head and self._head_size > LARGEST_HEAD:
             self._refuse(_head_too_large())
         self._advance()
@@ -199,7 +203,7 @@ class Door(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         if self._deaf:
             return
-        self._in_head = False
+        self._in_head, self._body_here = False, 0
         path, _, query = self._url.partition(b"?")
         method = self._parser.get_method().decode("ascii")
         modern = self._parser.get_http_version() != "1.0"
@@ -224,6 +228,7 @@ class Door(asyncio.Protocol):
         request = self._request
         if self._deaf or request is None:
             return
+        self._body_here += len(data)
         if not request.body:
             request.body = data
         else:
