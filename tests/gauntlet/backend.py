@@ -39,6 +39,7 @@ class Backend:
             judge,
             override,
         )
+        self.hold: Callable[[], bool] = lambda: False  # while it is true, nothing more is answered
         self.asked: list[dict[str, Any]] = []  # bodies, in order of arrival
         self.keys: set[str] = set()
         self._pairs = {_chat(list(pair.messages)): pair for pair in read_pairs()}
@@ -86,6 +87,8 @@ class Backend:
             return web.json_response({"error": {"message": "no"}}, status=fault[0], headers=fault[1])
         if self._delay:
             await asyncio.sleep(self._delay)
+        while self.hold() and not self._stop.is_set():
+            await asyncio.sleep(0.01)
         text, finish, tokens = self._say(body)
         usage = {"prompt_tokens": 5, "completion_tokens": tokens, "total_tokens": tokens + 5}
         if not body.get("stream"):

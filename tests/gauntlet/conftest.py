@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -45,11 +46,17 @@ def prepared(tmp_path: Path, key_file: Path) -> Callable[..., Path]:
     return make
 
 
-def start_runner(folder: Path, shard: int = 0) -> subprocess.Popen:
-    return subprocess.Popen(
+@contextmanager
+def start_runner(folder: Path, shard: int = 0) -> Iterator[subprocess.Popen]:
+    """The runner as a process, killed at the end if it still runs."""
+    with subprocess.Popen(
         [sys.executable, "-m", "gauntlet.runner", "--folder", folder, "--shard", str(shard)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
+    ) as runner:
+        try:
+            yield runner
+        finally:
+            runner.kill()

@@ -161,14 +161,15 @@ def test_kill_9_changes_nothing_and_repeats_nothing(prepared: Prepared, after: i
         requests = Counter(_key(body) for body in backend.asked)
         backend.asked.clear()
         folder = prepared(backend, concurrency=2)
-        runner = start_runner(folder)
-        until(lambda: _finished(folder) >= after and backend.asked, 30, f"{after} finished samples")
-        os.kill(runner.pid, signal.SIGKILL)
-        runner.communicate()
+        backend.hold = lambda: _finished(folder) >= after
+        with start_runner(folder) as runner:
+            until(lambda: _finished(folder) >= after and backend.asked, 30, f"{after} finished samples")
+            os.kill(runner.pid, signal.SIGKILL)
+        backend.hold = lambda: False
         assert not shard_file(folder, 0).exists()
         kept = _finished(folder)
-        again = start_runner(folder)
-        said, _ = again.communicate(timeout=60)
+        with start_runner(folder) as again:
+            said, _ = again.communicate(timeout=60)
         assert again.returncode == 0, said
         repeated = Counter(_key(body) for body in backend.asked) - requests
     assert _essence(_records(folder)) == _essence(_records(whole))
@@ -217,12 +218,13 @@ def test_what_comes_after_a_torn_line_is_kept_too(tmp_path: Path):
 
 def test_sigterm_keeps_what_is_finished(prepared: Prepared):
     """Preempted: exit 143, a sentence, and the same command goes on."""
-    with Backend("good", delay_s=0.03) as backend:
+    with Backend("good") as backend:
         folder = prepared(backend, concurrency=1)
-        runner = start_runner(folder)
-        until(lambda: _finished(folder) >= 3, 30, "three finished samples")
-        runner.terminate()
-        said, _ = runner.communicate(timeout=20)
+        backend.hold = lambda: _finished(folder) >= 3
+        with start_runner(folder) as runner:
+            until(lambda: _finished(folder) >= 3, 30, "three finished samples")
+            runner.terminate()
+            said, _ = runner.communicate(timeout=20)
         assert runner.returncode == 143, said
         assert "goes on from here" in said
         assert _finished(folder) >= 3
@@ -230,14 +232,13 @@ def test_sigterm_keeps_what_is_finished(prepared: Prepared):
 
 def test_two_tasks_on_one_shard(prepared: Prepared):
     """The second one goes away with exit 75 and leaves the first one's file alone."""
-    with Backend("good", delay_s=0.05) as backend:
+    with Backend("good") as backend:
         folder = prepared(backend, concurrency=1)
-        first = start_runner(folder)
-        until(lambda: _finished(folder) >= 1, 30, "a finished sample")
-        second = start_runner(folder)
-        said, _ = second.communicate(timeout=20)
-        first.kill()
-        first.communicate()
+        backend.hold = lambda: _finished(folder) >= 1
+        with start_runner(folder):
+            until(lambda: _finished(folder) >= 1, 30, "a finished sample")
+            with start_runner(folder) as second:
+                said, _ = second.communicate(timeout=20)
     assert second.returncode == 75, said
 
 
