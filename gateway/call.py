@@ -54,6 +54,8 @@ class Call:
     status: int = 200
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
     counted: str = ""
     ttft_s: float | None = None
     cost: float | None = None
@@ -116,6 +118,9 @@ class Call:
             duration_s=time.monotonic() - self.began,
             cost=self.cost,
             cost_estimated=self.cost_estimated,
+            cached_tokens=self.cached_tokens,
+            reasoning_tokens=self.reasoning_tokens,
+            kind=self.kind,
         )
 
     def _say(self) -> None:

@@ -16,6 +16,13 @@ def m002_busy_workers(db: Database) -> None:
     db.execute("ALTER TABLE workers ADD COLUMN busy INTEGER NOT NULL DEFAULT 0")
 
 
+@MIGRATIONS()
+def m003_parts_of_tokens(db: Database) -> None:
+    db.execute("ALTER TABLE usage ADD COLUMN cached_tokens INTEGER")
+    db.execute("ALTER TABLE usage ADD COLUMN reasoning_tokens INTEGER")
+    db.execute("ALTER TABLE usage ADD COLUMN kind TEXT NOT NULL DEFAULT ''")
+
+
 SCHEMA_1 = """
 CREATE TABLE keys (
     id INTEGER PRIMARY KEY,

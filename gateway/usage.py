@@ -14,8 +14,10 @@ GONE_AWAY = 499
 class Usage(NamedTuple):
     """Column for column. `at` epoch seconds UTC of the arrival; `cost` in the prices' currency, None: not known.
 
-    `counted`: "backend" when the backend said so, "chunks" when a broken stream's chunks were counted, "" when nobody
-    knows. `provider` is "own" for our servers. `ttft_s` is the time to the first byte of the answer.
+    `counted`: "backend" when the backend said so, "tokenizer" when the model's tokenizer counted what went through,
+    "chunks" when a stream's chunks were counted, "" when nobody knows. `cached_tokens` are part of `prompt_tokens`,
+    `reasoning_tokens` of `completion_tokens`; None: the backend doesn't say. `kind` is the dialect's name, "chat" …
+    `provider` is "own" for our servers. `ttft_s` is the time to the first byte of the answer.
     """
 
     at: float
@@ -36,6 +38,9 @@ class Usage(NamedTuple):
     duration_s: float
     cost: float | None
     cost_estimated: bool
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    kind: str = ""
 
 
 COLUMNS = ", ".join(Usage._fields)
