@@ -6,12 +6,12 @@ import time
 from collections.abc import Awaitable, Callable
 
 from gateway import metrics
-from gateway.call import PATHS
 from gateway.errors import ApiError, wrong_key
 from gateway.gate import Gate
 from gateway.keys import Key
 from gateway.listing import find_model, list_models
 from gateway.page import render
+from gateway.ways import WAYS
 from lifecycle.deployments import CANDIDATE_TAG
 
 HTML = b"text/html; charset=utf-8"
@@ -56,7 +56,7 @@ def _look_up(gate: Gate, path: str, scope: dict) -> tuple[int, bytes, bytes]:
         key = caller(gate, scope)
         name = path.removeprefix("/v1/models/")
         return 200, JSON, json.dumps(find_model(gate.live.table, gate.providers, gate.fleet, key.tags, name)).encode()
-    known = ", ".join(["/v1/models", *PATHS])
+    known = ", ".join(["/v1/models", *WAYS])
     raise ApiError(404, f"There is nothing at this address. Known: {known}.", "invalid_request_error", "unknown_url")
 
 

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
-from gateway.door import HttpReply, Request
+from gateway.reply import HttpReply
+from gateway.request import Request
 
 App = Callable[..., Awaitable[None]]
 

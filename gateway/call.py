@@ -12,6 +12,7 @@ from typing import Protocol
 
 import orjson
 
+from gateway.dialect import OPENAI, Dialect
 from gateway.errors import ApiError, bad_request, not_accounted
 from gateway.keys import Key
 from gateway.log import note
@@ -61,6 +62,9 @@ class Call:
     cost: float | None = None
     cost_estimated: bool = False
     settled: bool = False
+    dialect: Dialect = OPENAI
+    session: bytes = b""  # the caller's word for a conversation: it stays with one replica
+    lines: bytes = b""  # more headers of the answer, each with its line end
 
     def first_byte(self) -> None:
         if self.ttft_s is None:
@@ -197,4 +201,4 @@ async def fail(call: Call, reply: Reply, writer: Writer, error: ApiError) -> Non
     await call.settle(writer)
     if not reply.started:
         raise error
-    await reply.end(error.event())
+    await reply.end(call.dialect.event(error))

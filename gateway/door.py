@@ -8,14 +8,18 @@ believed of that connection: where one message ends can be a matter of opinion, 
 import asyncio
 import contextlib
 from collections import deque
-from email.utils import formatdate
 from math import inf
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import httptools
 
 from gateway.errors import ApiError, bad_request
 from gateway.log import say
+from gateway.reply import HttpReply
+from gateway.request import Request
+
+if TYPE_CHECKING:
+    from gateway.porch import Porch
 
 LARGEST_HEAD = 2**16
 LARGEST_BODY = 32 * 2**20
@@ -35,82 +39,9 @@ STALL_S = 120.0
 LINGER_S = 5.0
 HIGH_WATER = 2**18
 
-REASONS = {
-    200: "OK", 400: "Bad Request", 401: "Unauthorized", 402: "Payment Required", 403: "Forbidden", 404: "Not Found",
-    405: "Method Not Allowed", 408: "Request Timeout", 413: "Content Too Large", 417: "Expectation Failed",
-    422: "Unprocessable Content", 429: "Too Many Requests", 431: "Request Header Fields Too Large",
-    500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable", 504: "Gateway Timeout",
-}  # fmt: skip
-
-
-class Request:
-    """`headers` has lower-case names; of several of one name the last. `caller` is whoever `admit` found it to be."""
-
-    __slots__ = ("body", "caller", "headers", "keep_alive", "method", "modern", "path", "query", "refusal")
-
-    def __init__(self, method: str, path: str, query: bytes, headers: dict[bytes, bytes], modern: bool):
-        self.method = method
-        self.path = path
-        self.query = query
-        self.headers = headers
-        self.modern = modern  # HTTP/1.1
-        self.keep_alive = False
-        self.body: bytes | bytearray = b""
-        self.caller: object = None
-        self.refusal: ApiError | None = None
-
-
-class House(Protocol):
-    """What stands behind the doors."""
-
-    def admit(self, request: Request) -> None:
-        """Called with the head, before any body. Raises ApiError to refuse."""
-
-    async def answer(self, request: Request, reply: "HttpReply") -> None:
-        """Must bring the reply to its end, or raise."""
-
-
-class Porch:
-    """The doors of one worker: which there are, what time it is for them, and that it is closing time."""
-
-    def __init__(self, house: House):
-        self.house = house
-        self.loop = asyncio.get_running_loop()
-        self.doors: set[Door] = set()
-        self.closing = False
-        self.sweep()
-
-    def door(self) -> "Door":
-        return Door(self)
-
-    def sweep(self) -> None:
-        """Once a second: the date for answers, and an end to whoever is too slow."""
-        self.date = f"date: {formatdate(usegmt=True)}\r\n".encode()
-        now = self.loop.time()
-        for door in [door for door in self.doors if door.deadline < now]:
-            door.expire()
-
-    def close(self) -> None:
-        """No more requests: idle connections end now, the others after their answer."""
-        self.closing = True
-        for door in list(self.doors):
-            door.close_when_idle()
-
-    async def drained(self, patience_s: float) -> None:
-        """Wait until every answer is out, then no longer."""
-        deadline = self.loop.time() + patience_s
-        while self.doors and self.loop.time() < deadline:
-            await asyncio.sleep(0.02)
-        tasks = [door.active for door in self.doors if door.active is not None]
-        for door in list(self.doors):
-            door.abort()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
 
 class Door(asyncio.Protocol):
-    def __init__(self, porch: Porch):
+    def __init__(self, porch: "Porch"):
         self._porch = porch
         self._loop = porch.loop
         self._parser = httptools.HttpRequestParser(self)
@@ -289,7 +220,7 @@ class Door(asyncio.Protocol):
             self.active = None
         self._served(request, reply)
 
-    def _served(self, request: Request, reply: "HttpReply") -> None:
+    def _served(self, request: Request, reply: HttpReply) -> None:
         if self._gone:
             return
         if not reply.ended:
@@ -338,75 +269,6 @@ class Door(asyncio.Protocol):
 
     def abort(self) -> None:
         self._transport.abort()
-
-
-class HttpReply:
-    """Implements call.Reply. `begin` for whoever has headers of his own."""
-
-    __slots__ = ("_chunked", "_door", "_head", "_porch", "_request", "ended", "id", "keeps", "started")
-
-    def __init__(self, door: Door, porch: Porch, request: Request):
-        self._door = door
-        self._porch = porch
-        self._request = request
-        self._head = b""
-        self._chunked = False
-        self.id = ""  # of the call
-        self.started = False
-        self.ended = False
-        self.keeps = request.keep_alive
-
-    async def start(self, status: int, content_type: bytes) -> None:
-        more = b"x-accel-buffering: no\r\n" if content_type.startswith(b"text/event-stream") else b""
-        lines = b"content-type: %b\r\nx-request-id: %b\r\ncache-control: no-store\r\n%b"
-        self.begin(status, lines % (content_type, self.id.encode(), more))
-
-    def begin(self, status: int, lines: bytes) -> None:
-        self.started = True
-        self.keeps = self.keeps and not self._porch.closing
-        ending = b"" if self.keeps and self._request.modern else b"connection: keep-alive\r\n"
-        if not self.keeps:
-            ending = b"connection: close\r\n"
-        reason = REASONS.get(status, "Status").encode()
-        self._head = b"HTTP/1.1 %d %b\r\n%b%b%b" % (status, reason, self._porch.date, lines, ending)
-
-    async def write(self, data: bytes) -> None:
-        if not data:
-            return
-        if self._head:
-            self._chunked = self._request.modern
-            if not self._chunked and self.keeps:  # HTTP/1.0 knows no chunks: the end of the connection is the end
-                self.keeps = False
-                self._head = self._head.replace(b"connection: keep-alive\r\n", b"connection: close\r\n")
-            self._head += b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n"
-        self._door.write(self._head + self._frame(data))
-        self._head = b""
-        if self._door.full is not None:
-            await self._door.full
-
-    async def end(self, data: bytes) -> None:
-        self.ended = True
-        if self._head:
-            self._door.write(b"%bcontent-length: %d\r\n\r\n%b" % (self._head, len(data), data))
-        else:
-            self._door.write(self._frame(data) + (b"0\r\n\r\n" if self._chunked else b""))
-
-    def _frame(self, data: bytes) -> bytes:
-        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked and data else data
-
-    async def error(self, error: ApiError) -> None:
-        """An answer that is an error from its beginning."""
-        lines = b"content-type: application/json\r\ncache-control: no-store\r\n"
-        if error.retry_after_s is not None:
-            lines += b"retry-after: %d\r\n" % error.retry_after_s
-        if error.status == 401:
-            lines += b"www-authenticate: Bearer\r\n"
-        if self.id:
-            lines += b"x-request-id: %b\r\n" % self.id.encode()
-        if error.status in (401, 405, 408, 413, 431):
-            say("refused", status=error.status, code=error.code)
-        self.begin(error.status, lines)
-        await self.end(error.body())
 
 
 def _too_large() -> ApiError:

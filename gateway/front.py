@@ -6,15 +6,17 @@ Finds out who asks, and turns every trouble into one plain sentence and one row.
 import asyncio
 import contextlib
 
-from gateway import call as calls
+from gateway.admission import Check
 from gateway.app import App, bearer
 from gateway.asgi import run
-from gateway.call import PATHS, Call
-from gateway.door import HttpReply, Request
+from gateway.call import Call
 from gateway.errors import ApiError, no_endpoint, unknown_model
 from gateway.gate import Gate
 from gateway.listing import callable_names
 from gateway.log import say
+from gateway.reply import HttpReply
+from gateway.request import Request
+from gateway.ways import WAYS
 
 
 class Front:
@@ -26,28 +28,35 @@ class Front:
 
     def admit(self, request: Request) -> None:
         """A call to a model needs a living key before its body is read."""
-        if request.path in PATHS:
+        if (way := WAYS.get(request.path)) is not None:
+            request.way = way
             if request.method != "POST":
                 sentence = f"This address takes POST, not {request.method[:20]}."
                 raise ApiError(405, sentence, "invalid_request_error", "method_not_allowed")
             request.caller = bearer(self._gate, request.headers.get(b"authorization", b""))
 
     async def answer(self, request: Request, reply: HttpReply) -> None:
-        if (kind := PATHS.get(request.path)) is None:
+        if (way := request.way) is None:
             await run(self._app, request, reply)
             return
         try:
-            trace = request.headers.get(b"traceparent", b"").decode("latin-1")
-            call = calls.parse(kind, request.caller, request.body, trace)
+            call = way.parse(way, request.caller, request)
         except ApiError as error:
             await reply.error(error)
             return
         request.body = b""
+        call.dialect = way.dialect
+        call.session = request.headers.get(b"x-session-id", b"")
         reply.id = call.id
         await self._complete(call, reply)
 
     async def _complete(self, call: Call, reply: HttpReply) -> None:
+        passed: list[Check] = []
         try:
+            for check in self._gate.checks:
+                check.before(call)
+                passed.append(check)
+            reply.lines = call.lines
             await self._ask(call, reply)
         except ApiError as error:
             await self._tell(call, reply, error)
@@ -59,6 +68,8 @@ class Front:
             await self._tell(call, reply, ApiError(500, sentence, "server_error", "internal"))
         finally:
             call.abandon(self._gate.writer)
+            for check in passed:
+                check.after(call)
 
     async def _ask(self, call: Call, reply: HttpReply) -> None:
         gate, tags = self._gate, call.caller.tags
@@ -76,9 +87,10 @@ class Front:
     async def _tell(self, call: Call, reply: HttpReply, error: ApiError) -> None:
         """Account for a failed call and tell its caller, as an answer or inside the stream."""
         call.status = error.status
+        reply.lines = call.lines
         with contextlib.suppress(ApiError):  # the ledger is down: that is then the smaller trouble
             await call.settle(self._gate.writer)
         if reply.started:
-            await reply.end(error.event())
+            await reply.end(call.dialect.event(error))
         else:
             await reply.error(error)

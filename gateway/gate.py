@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 
+from gateway.admission import Check
 from gateway.foreign import Foreign
 from gateway.keys import KeyRing
 from gateway.live import Live
@@ -35,6 +36,7 @@ class Gate:
         self.own = Own(self.pool, self.fleet, self.writer, settings.gateway.gpu_hour_price)
         self.foreign = Foreign(self.litellm, self.writer)
         self.live = Live(settings.ledger_path, self.fleet, self.providers, self.keys, self.litellm, self.writer)
+        self.checks: list[Check] = []
         self.live.look()
         self.litellm.sync(self.live.table, self.providers)
         self._watching = asyncio.create_task(self.live.run())

@@ -166,7 +166,7 @@ class Own:
             call.status = 502
             call.count_chunks(wire.chunks)
         if trouble is not None:
-            last = b"" if wire.broken else trouble.event()
+            last = b"" if wire.broken else call.dialect.event(trouble)
         if not reply.started:
             await reply.start(200, EVENTS)
         await finish(call, reply, self.writer, last)

@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import uvloop
 
-from gateway.door import Porch
 from gateway.front import Front
 from gateway.gate import Gate
 from gateway.log import flush, say
+from gateway.porch import Porch
 from lifecycle.settings import Settings
 
 DRAIN_S = 30

@@ -3,7 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from gateway.door import Door, HttpReply, Porch, Request
+from gateway.door import Door
+from gateway.porch import Porch
+from gateway.reply import HttpReply
+from gateway.request import Request
 
 PATIENCE_S = 10
 
