@@ -20,6 +20,12 @@ def m002_deliveries(db: Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m003_sleep_and_images(db: Database) -> None:
+    for statement in SCHEMA_SLEEP.split(";;"):
+        db.execute(statement)
+
+
 SCHEMA_1 = """
 CREATE TABLE releases (
     id INTEGER PRIMARY KEY,
@@ -161,4 +167,39 @@ CREATE VIEW routes AS
            CASE d.state WHEN 'PREVIEW' THEN 'preview' WHEN 'STABLE' THEN 'stable' ELSE 'candidate' END AS tag
     FROM servers s JOIN deployments d ON d.id = s.deployment_id
     WHERE s.state = 'UP' AND d.state IN ('LISTING', 'TESTING', 'HELD', 'PREVIEW', 'STABLE')
+"""
+
+SCHEMA_SLEEP = """
+ALTER TABLE servers ADD COLUMN held_until REAL;;
+ALTER TABLE deployments ADD COLUMN replicas INTEGER NOT NULL DEFAULT 1;;
+ALTER TABLE deployments ADD COLUMN replicas_most INTEGER NOT NULL DEFAULT 1;;
+ALTER TABLE deployments ADD COLUMN idle_s REAL;;
+ALTER TABLE deployments ADD COLUMN awake_hours TEXT NOT NULL DEFAULT '';;
+ALTER TABLE deployments ADD COLUMN asleep_since REAL;;
+ALTER TABLE deployments ADD COLUMN awake_since REAL;;
+ALTER TABLE deployments ADD COLUMN load_s REAL;;
+CREATE TABLE images (
+    id TEXT PRIMARY KEY,
+    reference TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    since REAL NOT NULL,
+    created_at REAL NOT NULL,
+    created_by TEXT NOT NULL,
+    script TEXT NOT NULL DEFAULT '',
+    handle TEXT,
+    digest TEXT NOT NULL DEFAULT '',
+    reason TEXT NOT NULL DEFAULT '',
+    next_step TEXT NOT NULL DEFAULT ''
+);;
+CREATE TRIGGER deployments_sleep AFTER UPDATE OF asleep_since, awake_since ON deployments
+WHEN old.asleep_since IS NOT new.asleep_since OR old.awake_since IS NOT new.awake_since
+BEGIN UPDATE routing SET generation = generation + 1; END;;
+CREATE VIEW sleepers AS
+    SELECT d.id AS deployment_id, d.model, d.revision, d.weight, d.since AS tag_since, d.asleep_since, d.awake_since,
+           coalesce(d.load_s, json_extract(d.plan, '$.expected_load_s')) AS wake_s,
+           CASE d.state WHEN 'PREVIEW' THEN 'preview' WHEN 'STABLE' THEN 'stable' ELSE 'candidate' END AS tag
+    FROM deployments d
+    WHERE d.state IN ('HELD', 'PREVIEW', 'STABLE') AND (d.asleep_since IS NOT NULL OR d.awake_since IS NOT NULL)
+      AND NOT EXISTS (SELECT 1 FROM servers s WHERE s.deployment_id = d.id AND s.state = 'UP')
 """

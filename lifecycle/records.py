@@ -55,6 +55,13 @@ class Deployment:
     due_at: float
     exam: int  # number of the present Gauntlet run; 0: none yet
     verdict: dict[str, Any] | None
+    replicas: int = 1  # servers while it is awake, at least
+    replicas_most: int = 1  # ... and under load
+    idle_s: float | None = None  # without a request for so long it goes to sleep; None: never
+    awake_hours: str = ""  # by the clock, as guards.quiet_hours are written; empty: by requests alone
+    asleep_since: float | None = None  # it has no server, on purpose
+    awake_since: float | None = None  # when it was last woken
+    load_s: float | None = None  # from wanting a server to its first answer, the last time
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> "Deployment":
@@ -81,6 +88,7 @@ class Server:
     ended_at: float | None
     nodes: str  # comma-separated
     reason: str
+    held_until: float | None = None  # by a guard rail; then the rails are asked again
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> "Server":
