@@ -180,6 +180,16 @@ class Webhooks(Section):
     gitlab_token: SecretStr | None = Field(default=None, description="GITLAB_TRIGGER_TOKEN")
 
 
+class Queue(Section):
+    """Who has to wait before a server takes his request, and how long. Limits are shared out among the workers."""
+
+    per_server: int = Field(default=1024, gt=0)  # requests that one server works on at a time
+    models: Mapping[str, int] = Field(default_factory=dict)  # pattern over models → another limit than per_server
+    length: int = Field(default=1000, ge=0)  # requests that wait for one model; those beyond it: 429
+    patience_s: float = Field(default=60, gt=0)  # who waited so long for his turn: 429
+    hold_s: float = Field(default=0, ge=0)  # a model whose servers sleep or move is waited for; 0: 503 at once
+
+
 class Gateway(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
@@ -187,6 +197,10 @@ class Gateway(Section):
     workers: int = Field(default=1, ge=1, le=64)  # processes that answer; each can fill one core
     providers_file: Path | None = None
     gpu_hour_price: float = Field(default=2.5, ge=0)  # for the cost of our own models
+    aliases: Mapping[str, str] = Field(default_factory=dict)  # name → pattern over served models; the newest answers
+    first_byte_s: float = Field(default=600, gt=0)  # a server that sends nothing at all for so long is given up
+    between_bytes_s: float = Field(default=300, gt=0)  # and one that fell silent within its answer
+    queue: Queue = Queue()
 
     @property
     def url(self) -> str:
