@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway import usage
+from gateway.ledger.reports import totals
 from gateway.store import open_store
 from tests.gateway.world import Ledger, configure, new_key
 
@@ -99,7 +99,7 @@ def _compare(folder: Path) -> None:
             else:
                 cells = _measure(folder, contender)
                 print(f"| {contender.name} | " + " | ".join(cells) + " |", flush=True)
-    left = usage.totals(folder / "state" / "gateway.db")[0]
+    left = totals(folder / "state" / "gateway.db")[0]
     print(f"dayzero's ledger afterwards: {left['requests']} rows, {left['completion_tokens']} tokens")
     print("p50, p99: one caller, 50 requests a second; streams of 64 chunks, c=32; RSS after the load")
 

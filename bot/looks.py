@@ -7,7 +7,7 @@ from typing import Any
 
 from bot.sentences import plural
 from bot.show import table
-from gateway import usage
+from gateway.ledger.reports import totals
 from lifecycle.errors import Refused
 from lifecycle.jobs import JobState, Snapshot
 from lifecycle.settings import Settings
@@ -75,7 +75,7 @@ def today(settings: Settings, now: float) -> list[dict[str, Any]]:
     if not settings.gateway_path.exists():
         return []
     try:
-        return usage.totals(settings.gateway_path, "model", midnight)
+        return totals(settings.gateway_path, "model", midnight)
     except Refused:
         return []
 

@@ -6,7 +6,8 @@ import json
 import time
 from collections.abc import Collection
 
-from gateway import keys, usage
+from gateway import keys
+from gateway.ledger.reports import totals
 from gateway.store import open_store
 from lifecycle.settings import Settings
 
@@ -35,9 +36,9 @@ def revoke_key(settings: Settings, which: str, by: str = "dayzero") -> str:
 
 
 def report_usage(settings: Settings, by: str = "model", days: float = 30, format: str = "table") -> str:
-    """Sums per `by` (usage.GROUPS) over the last days, as table, csv or json."""
+    """Sums per `by` (reports.GROUPS) over the last days, as table, csv or json."""
     open_store(settings.gateway_path).close()
-    rows = usage.totals(settings.gateway_path, by, time.time() - days * 86400)
+    rows = totals(settings.gateway_path, by, time.time() - days * 86400)
     if format == "json":
         return json.dumps(rows, indent=2)
     names = ["what", "requests", "failed", "prompt_tokens", "completion_tokens", "cost"]

@@ -23,6 +23,12 @@ def m003_parts_of_tokens(db: Database) -> None:
     db.execute("ALTER TABLE usage ADD COLUMN kind TEXT NOT NULL DEFAULT ''")
 
 
+@MIGRATIONS()
+def m004_sums(db: Database) -> None:
+    for statement in SUMS_OF_USAGE.split(";;"):
+        db.execute(statement)
+
+
 SCHEMA_1 = """
 CREATE TABLE keys (
     id INTEGER PRIMARY KEY,
@@ -77,4 +83,64 @@ CREATE TABLE audit (
     subject TEXT NOT NULL,
     detail TEXT NOT NULL
 )
+"""
+
+SUMS_OF_USAGE = """
+CREATE TABLE rolled (one INTEGER PRIMARY KEY CHECK (one = 1), id INTEGER NOT NULL);;
+INSERT INTO rolled VALUES (1, 0);;
+CREATE TABLE usage_hours (
+    hour INTEGER NOT NULL,
+    key_id INTEGER NOT NULL,
+    team TEXT NOT NULL,
+    model TEXT NOT NULL,
+    deployment_id TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    requests INTEGER NOT NULL,
+    prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    cost REAL NOT NULL,
+    ttft_s REAL NOT NULL,
+    ttft_count INTEGER NOT NULL,
+    duration_s REAL NOT NULL,
+    failed INTEGER NOT NULL,
+    cached_tokens INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL,
+    unpriced INTEGER NOT NULL,
+    PRIMARY KEY (hour, key_id, team, model, deployment_id, provider)
+) WITHOUT ROWID;;
+CREATE TABLE usage_ever (
+    model TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    requests INTEGER NOT NULL,
+    prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    cost REAL NOT NULL,
+    ttft_s REAL NOT NULL,
+    ttft_count INTEGER NOT NULL,
+    duration_s REAL NOT NULL,
+    ttft_le_0 INTEGER NOT NULL,
+    ttft_le_1 INTEGER NOT NULL,
+    ttft_le_2 INTEGER NOT NULL,
+    ttft_le_3 INTEGER NOT NULL,
+    ttft_le_4 INTEGER NOT NULL,
+    ttft_le_5 INTEGER NOT NULL,
+    ttft_le_6 INTEGER NOT NULL,
+    ttft_le_7 INTEGER NOT NULL,
+    ttft_le_8 INTEGER NOT NULL,
+    ttft_le_9 INTEGER NOT NULL,
+    ttft_le_10 INTEGER NOT NULL,
+    duration_le_0 INTEGER NOT NULL,
+    duration_le_1 INTEGER NOT NULL,
+    duration_le_2 INTEGER NOT NULL,
+    duration_le_3 INTEGER NOT NULL,
+    duration_le_4 INTEGER NOT NULL,
+    duration_le_5 INTEGER NOT NULL,
+    duration_le_6 INTEGER NOT NULL,
+    duration_le_7 INTEGER NOT NULL,
+    duration_le_8 INTEGER NOT NULL,
+    duration_le_9 INTEGER NOT NULL,
+    duration_le_10 INTEGER NOT NULL,
+    PRIMARY KEY (model, provider, status)
+) WITHOUT ROWID
 """

@@ -2,6 +2,8 @@
 
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -9,6 +11,10 @@ from sqlite_utils import Database
 from gateway.migrations import MIGRATIONS
 
 BUSY_S = 5.0
+
+Connection = sqlite3.Connection
+StoreError = sqlite3.Error
+"""What goes wrong with the store: no file, no table, locked for too long."""
 
 
 def open_store(path: Path) -> Database:
@@ -51,3 +57,16 @@ def read_only(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(address, uri=True, timeout=BUSY_S, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     return connection
+
+
+@contextmanager
+def begin(connection: Connection, settled: str = "") -> Iterator[None]:
+    """One transaction that writes. `settled`: a table; every row with a smaller id than the newest is seen in it."""
+    connection.execute("BEGIN IMMEDIATE")  # one writer at a time: in SQLite rows are always seen in the order of ids
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.rollback()
+        raise

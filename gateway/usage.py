@@ -1,11 +1,9 @@
 """Usage: one row per request that was answered (or tried), and the sums people ask for."""
 
-import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
 from gateway.store import read_only
-from lifecycle.errors import Refused
 
 GONE_AWAY = 499
 """Status of a request whose caller hung up before the end."""
@@ -52,38 +50,9 @@ def rows(path: Path, limit: int = 100) -> list[dict]:
     connection = read_only(path)
     try:
         query = (
-            "SELECT usage.*, keys.prefix AS key, keys.name AS key_name FROM usage JOIN keys ON keys.id = usage.key_id"
-            " ORDER BY usage.id DESC LIMIT ?"
+            "SELECT usage.*, keys.prefix AS key, keys.name AS key_name"
+            " FROM usage LEFT JOIN keys ON keys.id = usage.key_id ORDER BY usage.id DESC LIMIT ?"
         )
         return [dict(row) for row in connection.execute(query, (limit,))]
-    finally:
-        connection.close()
-
-
-GROUPS = {
-    "key": "keys.name || ' (' || keys.prefix || ')'",
-    "team": "usage.team",
-    "model": "usage.model",
-    "deployment": "coalesce(usage.deployment_id, usage.provider)",
-    "day": "date(usage.at, 'unixepoch')",
-}
-
-
-def totals(path: Path, by: str = "model", since: float = 0.0, until: float | None = None) -> list[dict]:
-    """Sums per `by` (one of GROUPS): requests, failed, prompt_tokens, completion_tokens, cost. Times: epoch seconds."""
-    if by not in GROUPS:
-        raise Refused(f"Usage can't be summed by {by}.", f"Choose from {', '.join(GROUPS)}.")
-    query = f"""
-        SELECT {GROUPS[by]} AS what, count(*) AS requests, sum(status >= 400) AS failed,
-               coalesce(sum(prompt_tokens), 0) AS prompt_tokens,
-               coalesce(sum(completion_tokens), 0) AS completion_tokens,
-               coalesce(sum(cost), 0) AS cost
-        FROM usage JOIN keys ON keys.id = usage.key_id
-        WHERE usage.at >= ? AND usage.at < ? GROUP BY what ORDER BY what"""
-    connection = read_only(path)
-    try:
-        return [dict(row) for row in connection.execute(query, (since, 1e18 if until is None else until))]
-    except sqlite3.OperationalError as error:
-        raise Refused(f"{path} holds no usage: {error}.", "Start the gateway once.") from None
     finally:
         connection.close()

@@ -8,6 +8,7 @@ import openai
 import pytest
 
 from gateway import usage
+from gateway.ledger.reports import totals
 from gateway.registry import Registry
 from tests.gateway.backend import Backend
 from tests.gateway.world import Gateway, Ledger, configure, new_key
@@ -56,12 +57,14 @@ def test_two_gateways_over_one_ledger(place) -> None:
     until(lambda: len(registry.generations()) == 2, 5, "two workers")
     for gateway in gateways:
         assert gateway.client(key).chat.completions.create(model="org/one", messages=ASK)
-    assert usage.totals(settings.gateway_path)[0] | {"cost": 0} == {
+    assert totals(settings.gateway_path)[0] | {"cost": 0} == {
         "what": "org/one",
         "requests": 2,
         "failed": 0,
         "prompt_tokens": 14,
         "completion_tokens": 10,
+        "cached_tokens": 0,
+        "reasoning_tokens": 0,
         "cost": 0,
     }
     ledger.move("one", "PREVIEW")
