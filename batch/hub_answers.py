@@ -3,26 +3,33 @@
 import re
 from collections.abc import Mapping
 
-from lifecycle.errors import HubUnavailable, Refused
+from lifecycle.errors import HubUnavailable, Refused, Throttled
 
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 """HTTP statuses that go away by themselves."""
+
+
+MENDED_S = 600.0
+"""What a person may have mended meanwhile is looked at again after so many seconds."""
 
 
 def gated(repo: str, page: str) -> Refused:
     return Refused(
         f"{repo} is gated, and the Hub doesn't let us read it.",
         f"Somebody with the account behind HF_TOKEN must accept its terms at {page}, then try again.",
+        retry_after_s=MENDED_S,
     )
 
 
 def bad_token(status: int) -> Refused:
-    return Refused(f"The Hub doesn't accept our token (HTTP {status}).", "Set a valid HF_TOKEN, then try again.")
+    advice = "Set a valid HF_TOKEN, then try again."
+    return Refused(f"The Hub doesn't accept our token (HTTP {status}).", advice, retry_after_s=MENDED_S)
 
 
 def busy(status: int, headers: Mapping[str, str]) -> HubUnavailable:
-    word = "asks us to slow down" if status == 429 else "has trouble"
-    return HubUnavailable(f"The Hub {word} (HTTP {status}).", retry_after_s=retry_after(headers))
+    if status == 429:
+        return Throttled("The Hub asks us to slow down (HTTP 429).", retry_after_s=retry_after(headers))
+    return HubUnavailable(f"The Hub has trouble (HTTP {status}).", retry_after_s=retry_after(headers))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -6,9 +6,10 @@ from typing import Protocol
 from bot.sentences import plural
 from bot.sight import changed, sight
 from bot.watch.kinds import QUANTIZED
-from lifecycle import queries, releases
+from lifecycle import guards, queries, releases
 from lifecycle.deployments import NEEDS_SERVER
 from lifecycle.errors import DayzeroError, Permanent, Refused
+from lifecycle.jobs import Forecast
 from lifecycle.ledger import Ledger
 from lifecycle.models import ModelFacts
 from lifecycle.plans import Plan
@@ -33,8 +34,10 @@ class Facts(Protocol):
 class Offers:
     """`step()` takes one step of every release that waits for its facts, its plan or its time."""
 
-    def __init__(self, ledger: Ledger, hub: Facts, recipes: Recipes, scheduler: Scheduler, settle_s: float):
+    def __init__(self, ledger: Ledger, hub: Facts, recipes: Recipes, scheduler: Scheduler, settle_s: float,
+                 rails: guards.Rails = guards.NO_RAILS):  # fmt: skip
         self._ledger = ledger
+        self._rails = rails
         self._hub = hub
         self._recipes = recipes
         self._scheduler = scheduler
@@ -61,11 +64,9 @@ class Offers:
             facts = self._hub.facts(release.repo, release.revision)
         except DayzeroError as error:
             ledger.learn(release, release.facts, None, error.advice)
-            wait = error.retry_after_s or RETRY_S
             # a commit never changes: what is permanently wrong with it waits for the next commit, not for the clock
-            ledger.amend(
-                "releases", release.id, wake_at=ledger.clock() + (wait if error.retryable else 10 * 365 * 86400)
-            )
+            wait = error.retry_after_s or (RETRY_S if error.retryable else 10 * 365 * 86400)
+            ledger.amend("releases", release.id, wake_at=ledger.clock() + wait)
             return False
         if not facts.complete:
             ledger.learn(
@@ -108,13 +109,26 @@ class Offers:
         """The plan with a forecast, or None and the reason. A silent scheduler costs only the forecast."""
         try:
             plan = self._recipes.plan(facts, **wishes)
+            guards.check_plan(plan, self._rails)
         except Permanent as refusal:
             return None, refusal.advice
         try:
             forecast = self._scheduler.forecast(self._recipes.draft(plan))
         except DayzeroError as error:
             return replace(plan, reasons=(*plan.reasons, f"No forecast: {error}")), ""
+        try:
+            stay = self._stay(forecast)
+        except Refused as refusal:
+            return None, refusal.advice
+        if stay is not None:
+            forecast = replace(forecast, starts_at=None, note=stay.sentence)
         return replace(plan, forecast=forecast), ""
+
+    def _stay(self, forecast: Forecast) -> guards.Stay | None:
+        """What the guard rails would say if it were submitted now."""
+        now = self._ledger.clock()
+        preempted = queries.preemptions_since(self._ledger.connection, now - guards.DAY_S)
+        return guards.stay(forecast, preempted, self._rails, now)
 
     def ask(self, repo: str, revision: str | None, *, by: str, **wishes: object) -> Release:
         """Somebody's /deploy: that repository's release, found and planned now. UnknownModel, NoWeights, Refused, …"""

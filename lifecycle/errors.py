@@ -3,7 +3,8 @@
 DayzeroError
 ├── Transient            try again by itself, later
 │   ├── SchedulerSilent  Slurm gave no answer (down, overloaded, timed out)
-│   ├── HubUnavailable   the Hub answered 429/5xx or not at all; `retry_after_s` when it said so
+│   ├── HubUnavailable   the Hub or GitHub answered 429/5xx or not at all; `retry_after_s` when it said so
+│   │   └── Throttled    we asked too often: whatever we ask it next must wait as well
 │   └── ChatUnavailable  Slack or the mail server gave no answer; `retry_after_s` when it said so
 └── Permanent            a person must change something first; `next_step` says what
     ├── BadSettings      the settings file is wrong: key, what was found, what was expected
@@ -43,6 +44,10 @@ class SchedulerSilent(Transient):
 
 
 class HubUnavailable(Transient):
+    pass
+
+
+class Throttled(HubUnavailable):
     pass
 
 

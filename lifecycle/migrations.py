@@ -26,6 +26,12 @@ def m003_sleep_and_images(db: Database) -> None:
         db.execute(statement)
 
 
+@MIGRATIONS()
+def m004_gone_repositories(db: Database) -> None:
+    """What has left a listing is remembered: if it comes back unchanged it is no news."""
+    db.execute("ALTER TABLE known ADD COLUMN gone_at REAL")
+
+
 SCHEMA_1 = """
 CREATE TABLE releases (
     id INTEGER PRIMARY KEY,
