@@ -27,6 +27,7 @@ from lifecycle.ports import Clock
 from lifecycle.records import Deployment, Release, Server, VictimRow
 from lifecycle.releases import RELEASE
 from lifecycle.servers import SERVER
+from lifecycle.swaps import SWAP, Swap
 from lifecycle.victims import VICTIM
 
 SERVICE = "dayzero"
@@ -120,6 +121,23 @@ class Ledger:
             deployment_id=victim.deployment_id, server_id=victim.server_id, victim_id=victim.id,
         )  # fmt: skip
 
+    def move_swap(
+        self, swap: Swap, event: str, *, by: str = SERVICE, detail: Mapping | None = None, **set_: Any
+    ) -> bool:
+        """With `share`, what the two deployments weigh follows in the same transaction."""
+        about = {"elder": swap.elder, "share": set_.get("share", swap.share)} | dict(detail or {})
+        release = queries.deployment(self.connection, swap.successor).release_id
+        with self.write() as connection:
+            moved = self._move(
+                "swaps", SWAP, swap.id, swap.state, event, None, by, about, {"since": self.clock()} | set_,
+                release_id=release, deployment_id=swap.successor,
+            )  # fmt: skip
+            if moved and "share" in set_:
+                weigh = "UPDATE deployments SET weight = ? WHERE id = ?"
+                connection.execute(weigh, (set_["share"], swap.successor))
+                connection.execute(weigh, (1 - set_["share"], swap.elder))
+        return moved
+
     def _move(
         self, table: str, machine: Machine, row: int | str, state: str, event: str, origin: str | None, by: str,
         detail: Mapping | None, changes: Mapping[str, Any], **subject: Any,
@@ -198,15 +216,23 @@ class Ledger:
 
     def approve(self, release: Release, plan: Plan, *, by: str, replaces: str | None = None) -> str | None:
         """Release → APPROVED and its deployment, in one transaction. The deployment's id; None: somebody was first."""
-        now = self.clock()
-        with self.write() as connection:
+        with self.write():
             if not self.move_release(release, "approved", by=by, detail={"digest": plan.digest}, plan=plan):
                 return None
+            return self._deploy(plan, release.id, by, replaces)
+
+    def succeed(self, elder: Deployment, plan: Plan, *, by: str) -> str:
+        """A deployment of the same release that is to replace `elder`; its id."""
+        return self._deploy(plan, elder.release_id, by, elder.id)
+
+    def _deploy(self, plan: Plan, release_id: int | None, by: str, replaces: str | None) -> str:
+        now = self.clock()
+        with self.write() as connection:
             taken = {row[0] for row in connection.execute("SELECT id FROM deployments")}
             new = deployment_id(plan.model, plan.revision, taken)
             columns = {
                 "id": new,
-                "release_id": release.id,
+                "release_id": release_id,
                 "model": plan.model,
                 "revision": plan.revision,
                 "plan": plan,
@@ -218,8 +244,8 @@ class Ledger:
             }
             self._insert("deployments", columns)
             self.note(
-                "deployment.approved", by=by, release_id=release.id, deployment_id=new, new=DEPLOYMENT.start,
-                detail={"model": plan.model, "digest": plan.digest},
+                "deployment.approved", by=by, release_id=release_id, deployment_id=new, new=DEPLOYMENT.start,
+                detail={"model": plan.model, "digest": plan.digest} | ({"replaces": replaces} if replaces else {}),
             )  # fmt: skip
             for victim in plan.forecast.victims if plan.forecast else ():
                 self.expect_victim(new, None, victim)

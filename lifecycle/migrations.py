@@ -32,6 +32,37 @@ def m004_gone_repositories(db: Database) -> None:
     db.execute("ALTER TABLE known ADD COLUMN gone_at REAL")
 
 
+@MIGRATIONS()
+def m005_swaps(db: Database) -> None:
+    """`aliases`: names that a deployment answers to besides its own, a JSON list: those of what it has replaced."""
+    db.execute("ALTER TABLE deployments ADD COLUMN aliases TEXT NOT NULL DEFAULT '[]'")
+    for statement in SCHEMA_SWAPS.split(";;"):
+        db.execute(statement)
+
+
+SCHEMA_SWAPS = """
+CREATE TABLE swaps (
+    id INTEGER PRIMARY KEY,
+    successor TEXT NOT NULL REFERENCES deployments (id),
+    elder TEXT NOT NULL REFERENCES deployments (id),
+    state TEXT NOT NULL,
+    since REAL NOT NULL,
+    step INTEGER NOT NULL DEFAULT 0,
+    steps TEXT NOT NULL,
+    share REAL NOT NULL DEFAULT 0,
+    by TEXT NOT NULL
+);;
+CREATE UNIQUE INDEX swaps_elder ON swaps (elder)
+WHERE state IN ('COMING', 'CANARY', 'HALTED', 'TAKEN', 'RETURNING');;
+CREATE UNIQUE INDEX swaps_successor ON swaps (successor)
+WHERE state IN ('COMING', 'CANARY', 'HALTED', 'TAKEN', 'RETURNING');;
+CREATE TRIGGER swaps_begin AFTER INSERT ON swaps BEGIN UPDATE routing SET generation = generation + 1; END;;
+CREATE TRIGGER swaps_move AFTER UPDATE OF state, share ON swaps
+WHEN old.state <> new.state OR old.share <> new.share
+BEGIN UPDATE routing SET generation = generation + 1; END
+"""
+
+
 SCHEMA_1 = """
 CREATE TABLE releases (
     id INTEGER PRIMARY KEY,

@@ -62,10 +62,12 @@ class Deployment:
     asleep_since: float | None = None  # it has no server, on purpose
     awake_since: float | None = None  # when it was last woken
     load_s: float | None = None  # from wanting a server to its first answer, the last time
+    aliases: tuple[str, ...] = ()  # names of what it has replaced: it answers to them, too
 
     @classmethod
     def of(cls, row: sqlite3.Row) -> "Deployment":
         d = dict(row)
+        d["aliases"] = tuple(json.loads(d["aliases"]))
         d["plan"] = Plan.from_dict(json.loads(d["plan"]))
         d["progress"] = json.loads(d["progress"] or "{}")
         d["verdict"] = json.loads(d["verdict"]) if d["verdict"] else None
