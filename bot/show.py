@@ -48,7 +48,7 @@ def progress(deployment: Deployment) -> str:
             return f"{bar(p.get('progress') or 0)} {p.get('note') or p.get('phase')}"
         case "exam":
             return f"{bar(p['done'] / max(1, p['total']))} {p['done']} of {p['total']} samples"
-        case "list":
+        case "list" | "guard" | "sleep":
             return p.get("note", "")
     return deployment.reason
 
@@ -168,6 +168,7 @@ def plan(facts: ModelFacts, plan: Plan) -> str:
         lines.append(
             f"  would start {time.strftime('%H:%M:%S', time.localtime(start)) if start else 'at an unknown time'}"
         )
+        lines += [f"  {plan.forecast.note}"] if plan.forecast.note else []
         for v in plan.forecast.victims:
             lines.append(
                 f"  would preempt job {v.handle} {v.name} of {v.user}: {duration(v.ran_s)}, {gpu_hours(v.gpu_hours)}"

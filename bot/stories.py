@@ -77,6 +77,14 @@ LINES: dict[str, Line] = {
         f"The time of server {e.detail.get('server')} runs out in {e.detail.get('left_s', 0) // 60} minutes; "
         "a successor is started, and takes over before it goes."
     ),
+    "note.ending": lambda e, d: (
+        f"Its time is over in {duration(e.detail.get('left_s'))}; then its GPUs are given back. "
+        f"`/deploy extend {d.id} 12h` lets it serve longer."
+    ),
+    "note.extended": lambda e, d: (
+        f"{e.by} lets it serve {duration(e.detail.get('seconds'))} longer. {e.detail.get('because') or ''}"
+    ),
+    "note.guarded": lambda e, d: f"A guard rail holds it back: {e.detail.get('sentence')}",
     "note.stumbled": lambda e, d: f"Not so easy: {e.detail.get('sentence')} It is tried again by itself.",
 }
 """Event kind → its sentence in the thread. What is not here is in the history only."""

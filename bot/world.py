@@ -16,6 +16,7 @@ from bot.watch.hub import HubWatch
 from bot.watch.rounds import round_of
 from gateway.registry import Registry
 from lifecycle import reconcile
+from lifecycle.guards import Rails
 from lifecycle.ledger import Ledger
 from lifecycle.ports import Clock
 from lifecycle.settings import Settings
@@ -71,13 +72,14 @@ def build(settings: Settings, clock: Clock = time.time) -> Parts:
         clock=clock,
         shared=settings.site.shared,
         limits=Limits(warn_s=settings.cluster.guards.warn_minutes * 60),
+        rails=Rails.of(settings.cluster),
     )
     hub = HubReader(settings.hub)
     return Parts(
         settings=settings,
         world=world,
         hub=hub,
-        offers=Offers(ledger, hub, recipes, scheduler, settings.watch.settle_s),
+        offers=Offers(ledger, hub, recipes, scheduler, settings.watch.settle_s, Rails.of(settings.cluster)),
         hub_watch=HubWatch(settings, ledger),
         github_watch=GithubWatch(settings, ledger),
         courier=Courier(settings, ledger),

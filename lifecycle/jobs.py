@@ -77,6 +77,7 @@ class Victim:
     gpus: int
     ran_s: float
     restarts: int = 0
+    partition: str = ""  # where it runs; known only where a guard rail asks for it
 
     @property
     def gpu_hours(self) -> float:

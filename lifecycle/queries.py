@@ -97,6 +97,13 @@ def victims_of(db: sqlite3.Connection, name: str) -> list[VictimRow]:
     return [VictimRow.of(r) for r in db.execute("SELECT * FROM victims WHERE deployment_id = ? ORDER BY id", (name,))]
 
 
+def preemptions_since(db: sqlite3.Connection, since: float) -> list[float]:
+    """When jobs of others made room for ours, oldest first: those that lost their nodes, whatever became of them."""
+    kinds = "'victim.requeued', 'victim.suspended', 'victim.cancelled'"
+    query = f"SELECT at FROM events WHERE kind IN ({kinds}) AND old = 'EXPECTED' AND at > ? ORDER BY at"
+    return [row[0] for row in db.execute(query, (since,))]
+
+
 def gpu_hours_of(db: sqlite3.Connection, name: str) -> float:
     """What the servers of a deployment that are over have taken."""
     query = (

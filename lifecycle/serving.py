@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from lifecycle import queries, servers
 from lifecycle import victims as fates
-from lifecycle.errors import SubmissionRefused
+from lifecycle.errors import Refused, SubmissionRefused
+from lifecycle.holding import held, may_go
 from lifecycle.jobs import JobState, Sighting, Snapshot
 from lifecycle.naming import job_key
 from lifecycle.preempting import warned_until
@@ -32,16 +33,23 @@ def step_server(world: World, deployment: Deployment, server: Server, snapshot: 
 
 
 def _wanted(world: World, deployment: Deployment, server: Server, job: Job | None) -> None:
-    if job is None and _warning(world, deployment, server):
+    if job is None and (held(world, server) or _warning(world, deployment, server)):
         return
     script = world.recipes.serve(deployment, server)
     if job is None:
+        if job is None:
+            forecast = world.scheduler.forecast(script)
+            if not may_go(world, deployment, server, forecast):
+                return
+            expect_victims(world, deployment, server, forecast.victims)
+            if _warning(world, deployment, server):  # the forecast has named somebody who was not told yet
+                return
         expect_victims(world, deployment, server, world.scheduler.forecast(script).victims)
         if _warning(world, deployment, server):  # the forecast has named somebody who was not told yet
             return
     try:
         submit_once(world, script, deployment.id, "serve", server.n, server.id)
-    except SubmissionRefused as refusal:
+    except (SubmissionRefused, Refused) as refusal:
         world.ledger.job_seen(script.key, "REFUSED", ended=True)
         world.ledger.move_server(
             server,
@@ -51,7 +59,7 @@ def _wanted(world: World, deployment: Deployment, server: Server, job: Job | Non
             detail=_why(str(refusal), refusal.next_step, False),
         )
         return
-    world.ledger.move_server(server, "submitted")
+    world.ledger.move_server(server, "submitted", reason="", held_until=None)
 
 
 def _warning(world: World, deployment: Deployment, server: Server) -> bool:

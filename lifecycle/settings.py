@@ -11,9 +11,11 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from lifecycle import hours
 from lifecycle.errors import BadSettings
 
 
@@ -47,6 +49,25 @@ class Guards(Section):
     max_nodes: int = Field(default=8, gt=0)
     walltime_hours: float = Field(default=24, gt=0)
     warn_minutes: float = Field(default=0, ge=0)  # researchers are told so long before a job that preempts is submitted
+    quiet_hours: tuple[str, ...] = ()  # nobody is preempted then: "22:00-06:00", "Mon-Fri 08:00-18:00"
+    time_zone: str = ""  # of the hours, such as "Europe/Berlin"; empty: the service host's
+    preemptions_a_day: int | None = Field(default=None, ge=0)  # jobs of others within 24 hours; left out: no limit
+    never: tuple[str, ...] = ()  # partitions that are never submitted to, and whose jobs are never preempted
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _are_hours(cls, windows: tuple[str, ...]) -> tuple[str, ...]:
+        for window in windows:
+            hours.read(window)
+        return windows
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        try:
+            return name if not name or ZoneInfo(name) else ""
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"{name!r} is no time zone, such as Europe/Berlin") from None
 
 
 OWN_OPTIONS = frozenset(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from lifecycle.guards import NO_RAILS, Rails
 from lifecycle.ledger import Ledger
 from lifecycle.ports import Clock, Exams, Recipes, Registry, Scheduler
 
@@ -36,3 +37,4 @@ class World:
     clock: Clock
     shared: Path
     limits: Limits = Limits()
+    rails: Rails = NO_RAILS

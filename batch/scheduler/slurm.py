@@ -36,6 +36,7 @@ class SlurmScheduler:
         self._clock = clock
         self._run = run
         self.reader = Reader(run, cluster.command_timeout_s, cluster.reader)
+        self._guarded = bool(cluster.guards.never)
         self._unseen: dict[str, float] = {}
         self._lock = threading.Lock()
 
@@ -130,6 +131,13 @@ class SlurmScheduler:
             if ended and (job in queue or len(ended) == len(rows)):
                 queue.setdefault(job, []).extend(ended)
 
+    def _partitions(self) -> dict[str, str]:
+        """Slurm's own id → partition of what runs. A rail depends on it: silence is an error, not an empty answer."""
+        answer = self._run(["squeue", "-h", "-t", "R,S", "-o", "%A %P"], self._timeout_s)
+        if answer.code:
+            raise SchedulerSilent(f"squeue doesn't say in which partitions the victims run: {said(answer)}.")
+        return dict(line.split(None, 1) for line in answer.out.splitlines() if " " in line.strip())
+
     def _tasks(self, queue: dict[str, list[Row]], asked: Collection[str]) -> dict[str, Sighting]:
         """Single array tasks that were asked for as '<master>_<index>'."""
         found = {}
@@ -155,16 +163,19 @@ class SlurmScheduler:
         """The jobs behind Slurm's ids; a task of an array is named '<master>_<index>', as people and commands do."""
         now = self._clock()
         known = {row.raw: row for row in self.reader.squeue()}
+        partitions = self._partitions() if self._guarded else {}
         found = []
         for id in ids:
             row = known.get(id)
             if row is None:
-                found.append(Victim(handle=id, name="", user="", node_count=0, gpus=0, ran_s=0))
+                where = partitions.get(id, "")
+                found.append(Victim(handle=id, name="", user="", node_count=0, gpus=0, ran_s=0, partition=where))
                 continue
             handle = f"{row.job}_{row.tasks}" if row.tasks.isdigit() else row.job
             ran_s = max(0.0, now - row.start) if row.start else 0.0
             size = {"node_count": row.node_count, "gpus": row.gpus, "restarts": row.restarts}
-            found.append(Victim(handle=handle, name=row.name, user=row.user, ran_s=ran_s, **size))
+            where = partitions.get(id, "")
+            found.append(Victim(handle=handle, name=row.name, user=row.user, ran_s=ran_s, partition=where, **size))
         return tuple(found)
 
 

@@ -51,6 +51,9 @@ CATALOGUE: dict[str, str] = {
     "note.variant": "an official quantized variant of a deployed model is out: a swap is proposed",
     "note.scheduler_silent": "Slurm gives no answer",
     "note.scheduler_back": "Slurm answers again",
+    "note.ending": "the time that a deployment was approved for is over soon",
+    "note.extended": "a person lets it serve longer",
+    "note.guarded": "a guard rail holds a server back for now: which, and until when",
     "note.watch_failed": "a source can't be watched",
 }
 

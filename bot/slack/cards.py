@@ -95,6 +95,7 @@ def whom(plan: Plan) -> str:
     starts = plan.forecast.starts_at
     when = f"Slurm would start it at {_clock(starts)}" if starts else "Slurm names no start time"
     if not plan.forecast.victims:
+    when = safe(plan.forecast.note, 300).rstrip(".") if plan.forecast.note and not starts else when
         return f"*Preempts:* nobody. {when}."
     lost = [
         f"• job {code(v.handle, 20)} {safe(v.name, 60)} of {safe(v.user, 40)}: has run {duration(v.ran_s)}, "

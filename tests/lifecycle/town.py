@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lifecycle.errors import SchedulerSilent
+from lifecycle.guards import NO_RAILS
 from lifecycle.jobs import Forecast, JobState, Sighting, Snapshot, Victim
 from lifecycle.ledger import Ledger
 from lifecycle.models import ModelFacts
@@ -155,12 +156,14 @@ class Town:
         self.exams = TownExams(self.recipes)
         self.registry = TownRegistry()
         self.limits = Limits(**limits)
+        self.rails = NO_RAILS
 
     @property
     def world(self) -> World:
         return World(
             ledger=self.ledger, scheduler=self.scheduler, recipes=self.recipes, exams=self.exams,
             registry=self.registry, clock=self.clock, shared=self.shared, limits=self.limits,
+            rails=self.rails,
         )  # fmt: skip
 
     def publish_weights(self, deployment: Deployment) -> None:
