@@ -36,7 +36,7 @@ def _wanted(world: World, deployment: Deployment, server: Server, job: Job | Non
     if job is None and (held(world, server) or _warning(world, deployment, server)):
         return
     script = world.recipes.serve(deployment, server)
-    if job is None:
+    try:
         if job is None:
             forecast = world.scheduler.forecast(script)
             if not may_go(world, deployment, server, forecast):
@@ -44,10 +44,6 @@ def _wanted(world: World, deployment: Deployment, server: Server, job: Job | Non
             expect_victims(world, deployment, server, forecast.victims)
             if _warning(world, deployment, server):  # the forecast has named somebody who was not told yet
                 return
-        expect_victims(world, deployment, server, world.scheduler.forecast(script).victims)
-        if _warning(world, deployment, server):  # the forecast has named somebody who was not told yet
-            return
-    try:
         submit_once(world, script, deployment.id, "serve", server.n, server.id)
     except (SubmissionRefused, Refused) as refusal:
         world.ledger.job_seen(script.key, "REFUSED", ended=True)
