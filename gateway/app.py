@@ -65,7 +65,8 @@ async def _metrics(gate: Gate, scope: dict) -> tuple[int, bytes, bytes]:
     if CANDIDATE_TAG not in caller(gate, scope).tags:
         sentence = "Metrics show candidates too. Use a key with the tag candidate: `dayzero keys create`."
         raise ApiError(403, sentence, "permission_error", "insufficient_scope")
-    return 200, metrics.TEXT, await asyncio.to_thread(metrics.render, gate.tally, gate.live.table, gate.live.problem)
+    live, store = gate.live, gate.settings.gateway_path
+    return 200, metrics.TEXT, await asyncio.to_thread(metrics.render, store, live.table, live.problem)
 
 
 def caller(gate: Gate, scope: dict) -> Key:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from gateway.admission import Check
 from gateway.foreign import Foreign
 from gateway.keys import KeyRing
+from gateway.ledger.keeper import Keeper
 from gateway.live import Live
-from gateway.metrics import Tally
 from gateway.own import Own
 from gateway.providers import Providers
 from gateway.replicas import Fleet
@@ -32,13 +32,13 @@ class Gate:
         self.pool = Pool()
         self.fleet = Fleet(self._probe)
         self.fleet.on_change = self.litellm.note
-        self.tally = Tally(settings.gateway_path)
         self.own = Own(self.pool, self.fleet, self.writer, settings.gateway.gpu_hour_price)
         self.foreign = Foreign(self.litellm, self.writer)
         self.live = Live(settings.ledger_path, self.fleet, self.providers, self.keys, self.litellm, self.writer)
         self.checks: list[Check] = []
         self.live.look()
         self.litellm.sync(self.live.table, self.providers)
+        self.keeper = Keeper(settings.gateway_path, settings.gateway.keep_requests_days)
         self._watching = asyncio.create_task(self.live.run())
 
     async def _probe(self, endpoint: Endpoint) -> bool:
@@ -48,6 +48,7 @@ class Gate:
         self._watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._watching
+        await self.keeper.close()
         self.live.close()
         self.fleet.close()
         self.pool.close()

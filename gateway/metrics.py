@@ -4,59 +4,51 @@ The figures come out of the ledger, not out of a worker's memory: whichever work
 them was restarted, the counters are the same and only grow.
 """
 
-import sqlite3
-import threading
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from gateway.ledger.sums import BUCKETS_S, EVER_OF, EVER_SUMS, ever_of_rows
 from gateway.registry import ALIVE_S
 from gateway.routing import Table
-from gateway.store import read_only
+from gateway.store import StoreError, read_only
 
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
-BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+COUNTERS = (
+    ("requests", "Requests that were answered or tried"),
+    ("prompt_tokens", "Tokens read"),
+    ("completion_tokens", "Tokens written"),
+    ("cost", "In the currency of the prices"),
+)
+HISTOGRAMS = (("ttft", "ttft_count", "To the first byte of the answer"), ("duration", "requests", "To the last byte"))
 
-_BELOW = ", ".join(f"sum({column} <= {b})" for column in ("ttft_s", "duration_s") for b in BUCKETS_S)
-FOLD = f"""
-    SELECT model, provider, status, count(*), sum(prompt_tokens), sum(completion_tokens), sum(cost),
-           sum(ttft_s), count(ttft_s), sum(duration_s), count(duration_s), {_BELOW}
-    FROM usage WHERE id > ? AND id <= ? GROUP BY model, provider, status"""
+Sums = Mapping[tuple[str, str, int], Mapping[str, float]]
 
-
-class Tally:
-    """Sums of all usage rows. Each `fold` reads only those that are new; the first reads them all."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        self._lock = threading.Lock()
-        self._last = 0
-        self._sums: dict[tuple[str, str, int], list[float]] = defaultdict(lambda: [0.0] * (8 + 2 * len(BUCKETS_S)))
-
-    def fold(self) -> tuple[dict[tuple[str, str, int], list[float]], int, int]:
-        """(sums by model, provider, status; workers alive; requests running in them). Any thread; sqlite3.Error."""
-        with self._lock:
-            connection = read_only(self._path)
-            try:
-                newest = connection.execute("SELECT coalesce(max(id), 0) FROM usage").fetchone()[0]
-                for row in connection.execute(FOLD, (self._last, newest)).fetchall():
-                    sums = self._sums[tuple(row[:3])]
-                    for n, value in enumerate(row[3:]):
-                        sums[n] += value or 0
-                self._last = newest
-                alive = "SELECT count(*), coalesce(sum(busy), 0) FROM workers WHERE seen_at > ?"
-                workers, busy = connection.execute(alive, (time.time() - ALIVE_S,)).fetchone()
-                return {key: list(sums) for key, sums in self._sums.items()}, workers, busy
-            finally:
-                connection.close()
+_EVER = f"""
+    SELECT {", ".join(EVER_OF)}, {", ".join(f"sum({name})" for name in EVER_SUMS)}
+    FROM (SELECT {", ".join((*EVER_OF, *EVER_SUMS))} FROM usage_ever
+          UNION ALL {ever_of_rows("id > (SELECT id FROM rolled)")}) AS ever
+    GROUP BY {", ".join(EVER_OF)} ORDER BY {", ".join(EVER_OF)}"""
+_ALIVE = "SELECT count(*), coalesce(sum(busy), 0) FROM workers WHERE seen_at > ?"
 
 
-def render(tally: Tally, table: Table, problem: str) -> bytes:
+def read(store: Path) -> tuple[Sums, int, int]:
+    """(sums by model, provider, status; workers alive; requests running in them). StoreError when it can't be read."""
+    connection = read_only(store)
+    try:
+        rows = connection.execute(_EVER).fetchall()
+        workers, busy = connection.execute(_ALIVE, (time.time() - ALIVE_S,)).fetchone()
+    finally:
+        connection.close()
+    sums = {tuple(row[:3]): dict(zip(EVER_SUMS, row[3:], strict=True)) for row in map(tuple, rows)}
+    return sums, workers, busy
+
+
+def render(store: Path, table: Table, problem: str) -> bytes:
     """The whole answer. Reads the ledger: call it in a thread. Without a readable ledger only `dayzero_ready` 0."""
     try:
-        sums, workers, busy = tally.fold()
-    except sqlite3.Error:
+        sums, workers, busy = read(store)
+    except StoreError:
         return "\n".join(_metric("ready", "gauge", "1: the gateway can answer", [("", 0)])).encode() + b"\n"
     lines = [
         *_metric("ready", "gauge", "1: the gateway can answer", [("", int(not problem))]),
@@ -71,32 +63,25 @@ def render(tally: Tally, table: Table, problem: str) -> bytes:
         ),
     ]
     keys = {key: _labels(model=key[0], provider=key[1], status=key[2]) for key in sums}
-    for n, (name, what) in enumerate(
-        [
-            ("requests", "Requests that were answered or tried"),
-            ("prompt_tokens", "Tokens read"),
-            ("completion_tokens", "Tokens written"),
-            ("cost", "In the currency of the prices"),
-        ]
-    ):
-        lines += _metric(f"{name}_total", "counter", what, [(keys[key], values[n]) for key, values in sums.items()])
-    for n, (name, what) in enumerate([("ttft", "To the first byte of the answer"), ("duration", "To the last byte")]):
-        lines += _histogram(f"{name}_seconds", what, sums, 4 + 2 * n, 8 + n * len(BUCKETS_S))
+    for name, what in COUNTERS:
+        lines += _metric(f"{name}_total", "counter", what, [(keys[key], row[name]) for key, row in sums.items()])
+    for name, count, what in HISTOGRAMS:
+        lines += _histogram(name, count, what, sums)
     return "\n".join(lines).encode() + b"\n"
 
 
-def _histogram(
-    name: str, what: str, sums: dict[tuple[str, str, int], list[float]], total: int, first: int
-) -> Iterator[str]:
-    yield f"# HELP dayzero_{name} {what}"
-    yield f"# TYPE dayzero_{name} histogram"
-    for (model, provider, status), values in sums.items():
-        edges = [*map(str, BUCKETS_S), "+Inf"]
-        for edge, value in zip(edges, [*values[first : first + len(BUCKETS_S)], values[total + 1]], strict=True):
-            yield f"dayzero_{name}_bucket{_labels(model=model, provider=provider, status=status, le=edge)} {value:g}"
+def _histogram(name: str, count: str, what: str, sums: Sums) -> Iterator[str]:
+    yield f"# HELP dayzero_{name}_seconds {what}"
+    yield f"# TYPE dayzero_{name}_seconds histogram"
+    edges = [*map(str, BUCKETS_S), "+Inf"]
+    for (model, provider, status), row in sums.items():
+        below = [*(row[f"{name}_le_{n}"] for n in range(len(BUCKETS_S))), row[count]]
+        for edge, value in zip(edges, below, strict=True):
+            labels = _labels(model=model, provider=provider, status=status, le=edge)
+            yield f"dayzero_{name}_seconds_bucket{labels} {value}"
         labels = _labels(model=model, provider=provider, status=status)
-        yield f"dayzero_{name}_sum{labels} {values[total]!r}"
-        yield f"dayzero_{name}_count{labels} {int(values[total + 1])}"
+        yield f"dayzero_{name}_seconds_sum{labels} {row[f'{name}_s']!r}"
+        yield f"dayzero_{name}_seconds_count{labels} {row[count]}"
 
 
 def _metric(name: str, kind: str, what: str, values: Iterable[tuple[str, float]]) -> Iterator[str]:

@@ -218,6 +218,7 @@ class Gateway(Section):
     workers: int = Field(default=1, ge=1, le=64)  # processes that answer; each can fill one core
     providers_file: Path | None = None
     gpu_hour_price: float = Field(default=2.5, ge=0)  # for the cost of our own models
+    keep_requests_days: int = Field(default=90, ge=1)  # single requests; their sums stay
     aliases: Mapping[str, str] = Field(default_factory=dict)  # name → pattern over served models; the newest answers
     first_byte_s: float = Field(default=600, gt=0)  # a server that sends nothing at all for so long is given up
     between_bytes_s: float = Field(default=300, gt=0)  # and one that fell silent within its answer
