@@ -14,6 +14,7 @@ from gateway import routing
 from gateway.keys import KeyRing
 from gateway.log import say
 from gateway.providers import Providers
+from gateway.quality import KEEP_ATTEMPTS_S, SWEEP_ATTEMPTS
 from gateway.replicas import Fleet
 from gateway.router import LiteLLM
 from gateway.routing import Table
@@ -102,6 +103,7 @@ class Live:
 
     async def run(self) -> None:
         self._writer.put(SWEEP, (time.time() - 60,))
+        self._writer.put(SWEEP_ATTEMPTS, (time.time() - KEEP_ATTEMPTS_S,))
         while True:
             self.look()
             await asyncio.sleep(EVERY_S)

@@ -29,6 +29,16 @@ def m004_sums(db: Database) -> None:
         db.execute(statement)
 
 
+@MIGRATIONS()
+def m005_attempts(db: Database) -> None:
+    """Attempts that gave nothing: a caller who was answered by another server never hears of them."""
+    db.execute(
+        "CREATE TABLE failed_attempts (at REAL NOT NULL, request_id TEXT NOT NULL, deployment_id TEXT NOT NULL,"
+        " endpoint_id INTEGER NOT NULL, reason TEXT NOT NULL)"
+    )
+    db.execute("CREATE INDEX failed_attempts_at ON failed_attempts (at)")
+
+
 SCHEMA_1 = """
 CREATE TABLE keys (
     id INTEGER PRIMARY KEY,

@@ -6,12 +6,14 @@ the first byte once only, because a request that kills one engine must not be le
 
 import asyncio
 import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.call import PATH_OF, Call, Reply, finish
 from gateway.errors import ApiError, backend_trouble, no_endpoint, too_slow
 from gateway.log import say
+from gateway.quality import FAILED_ATTEMPT
 from gateway.replicas import Fleet, Replica
 from gateway.routing import Endpoint, Served
 from gateway.transformers_wire import TransformersWire
@@ -61,6 +63,8 @@ class Own:
             except Failed as failure:
                 error = failure.error
                 arrived += failure.arrived
+                row = (time.time(), call.id, served.id, replica.endpoint.id, str(failure)[:300])
+                self.writer.put(FAILED_ATTEMPT, row)
                 say("attempt.failed", id=call.id, endpoint=replica.endpoint.id, reason=str(failure))
                 if arrived > 1:
                     break

@@ -2,9 +2,12 @@
 
 import sqlite3
 import time
+from collections.abc import Collection
 
+from gateway.quality import quality
 from gateway.store import read_only
 from lifecycle.settings import Settings
+from lifecycle.swaps import Quality
 
 ALIVE_S = 3.0
 """A worker that was not heard of for this long is not counted."""
@@ -20,6 +23,13 @@ class Registry:
         """True when there is a live worker and every one has this generation or a later one."""
         held = self.generations()
         return bool(held) and min(held.values()) >= generation
+
+    def quality(self, deployments: Collection[str], since: float) -> dict[str, Quality]:
+        """How each of these deployments has answered since then."""
+        try:
+            return quality(self._path, deployments, since)
+        except sqlite3.OperationalError:  # no schema yet
+            return {one: Quality() for one in deployments}
 
     def generations(self) -> dict[str, int]:
         """worker → the generation it serves, of the workers that live."""

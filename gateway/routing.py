@@ -2,6 +2,8 @@
 
 A model is called by its id (org/name), by a deployment's id, or by a tag's name: `preview` and `stable` are the newest
 deployment with that tag. A key sees only deployments whose tag it holds.
+
+While a swap is on, the successor answers to its elder's names by weight, and whenever no server of the elder does.
 """
 
 import json
@@ -11,6 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from lifecycle.deployments import CANDIDATE_TAG, PREVIEW_TAG, STABLE_TAG, TAG_OF
+from lifecycle.swaps import OPEN, STANDS_IN
 
 PREFERENCE = (STABLE_TAG, PREVIEW_TAG, CANDIDATE_TAG)
 """One name under several tags: the first of these that the key may see."""
@@ -41,6 +44,13 @@ class Served:
     weight: float
     gpus: int  # of one server
     endpoints: tuple[Endpoint, ...] = ()
+    aliases: tuple[str, ...] = ()  # models that it has replaced
+    elder: str = ""  # whom it is to replace; only the swap says what it answers to beside its own names
+    stands_in: bool = False  # it may answer for the elder
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.model, *self.aliases)
 
 
 @dataclass(frozen=True)
@@ -50,18 +60,25 @@ class Table:
     _by_id: Mapping[str, Served] = field(default_factory=dict, repr=False)
     _by_model: Mapping[str, Mapping[str, tuple[Served, ...]]] = field(default_factory=dict, repr=False)
     _newest: Mapping[str, Served] = field(default_factory=dict, repr=False)
+    _standing_in: Mapping[str, Served] = field(default_factory=dict, repr=False)  # for the elder of this id
     _found: dict[tuple[str, frozenset[str]], tuple[Served, ...]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, generation: int, served: Collection[Served]) -> "Table":
         by_model: dict[str, dict[str, list[Served]]] = defaultdict(lambda: defaultdict(list))
         newest: dict[str, Served] = {}
+        by_id = {one.id: one for one in served}
         for one in served:
-            by_model[one.model][one.tag].append(one)
+            elder = by_id.get(one.elder)
+            for name in sorted({*one.names}.difference(elder.names if elder else ())):
+                by_model[name][one.tag].append(one)
+            if elder is not None:
+                continue
             if one.tag not in newest or newest[one.tag].tag_since < one.tag_since:
                 newest[one.tag] = one
         frozen = {model: {tag: tuple(them) for tag, them in tags.items()} for model, tags in by_model.items()}
-        return cls(generation, tuple(served), {one.id: one for one in served}, frozen, newest)
+        standing_in = {one.elder: one for one in served if one.stands_in and one.elder in by_id}
+        return cls(generation, tuple(served), by_id, frozen, newest, standing_in)
 
     def find(self, name: str, tags: Collection[str]) -> tuple[Served, ...]:
         """The deployments that may answer to that name for a key with these tags; empty: it sees no such name."""
@@ -75,14 +92,17 @@ class Table:
 
     def _find(self, name: str, tags: Collection[str]) -> tuple[Served, ...]:
         if (model := self._by_model.get(name)) is not None:
-            visible = [model[tag] for tag in PREFERENCE if tag in tags and tag in model]
+            visible = [self._with_successors(model[tag]) for tag in PREFERENCE if tag in tags and tag in model]
             up = [them for them in visible if any(one.endpoints for one in them)]
             return (up or visible or [()])[0]
         if name in tags and name in ALIASES and name in self._newest:
-            return (self._newest[name],)
+            return self._with_successors((self._newest[name],))
         if (one := self._by_id.get(name)) is not None and one.tag in tags:
             return (one,)
         return ()
+
+    def _with_successors(self, them: tuple[Served, ...]) -> tuple[Served, ...]:
+        return (*them, *(self._standing_in[one.id] for one in them if one.id in self._standing_in))
 
     def models(self, tags: Collection[str]) -> dict[str, tuple[Served, ...]]:
         """Every model id that a key with these tags may call, with the deployments that answer."""
@@ -108,9 +128,12 @@ def read(connection: sqlite3.Connection) -> Table:
             endpoints[row["deployment_id"]].append(endpoint)
         states = list(TAG_OF)
         marks = ", ".join("?" * len(states))
-        deployments = connection.execute(
-            f"SELECT id, model, revision, state, since, weight, plan FROM deployments WHERE state IN ({marks})", states
-        ).fetchall()
+        columns = "id, model, revision, state, since, weight, plan, aliases"
+        query = f"SELECT {columns} FROM deployments WHERE state IN ({marks})"
+        deployments = connection.execute(query, states).fetchall()
+        marks = ", ".join("?" * len(OPEN))
+        swaps = connection.execute(f"SELECT successor, elder, state FROM swaps WHERE state IN ({marks})", OPEN)
+        elders = {row["successor"]: (row["elder"], row["state"] in STANDS_IN) for row in swaps}
     finally:
         connection.execute("ROLLBACK")
     served = [
@@ -123,6 +146,9 @@ def read(connection: sqlite3.Connection) -> Table:
             weight=row["weight"],
             gpus=_gpus(row["plan"]),
             endpoints=tuple(endpoints[row["id"]]),
+            aliases=tuple(json.loads(row["aliases"])),
+            elder=elders.get(row["id"], ("", False))[0],
+            stands_in=TAG_OF[row["state"]] != CANDIDATE_TAG and elders.get(row["id"], ("", False))[1],
         )
         for row in deployments
     ]
