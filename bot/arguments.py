@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import NoReturn
 
-from bot.commands import nearest
+from bot.commands import add_wishes, count, hours, nearest
 from lifecycle.errors import Permanent
 
 PROLOGUE = "Serve, test and offer an open-weights model the day it is published."
@@ -87,14 +87,14 @@ def _deciding(verbs: argparse._SubParsersAction) -> None:
     ):
         made = _verb(verbs, name, text)
         made.add_argument("model", metavar="MODEL", help="org/name, org/name@revision, or its address on the Hub")
-        made.add_argument("--nodes", type=count, metavar="N", help="exactly so many nodes")
-        made.add_argument("--gpus", type=count, metavar="N", help="so many GPUs on each node")
-        made.add_argument("--context", type=count, metavar="TOKENS", help="length of the context")
-        made.add_argument("--engine", metavar="RUNTIME", help="start the ladder at this runtime of the settings")
-        made.add_argument("--for", dest="hours", type=hours, metavar="TIME", help="how long its jobs may run: 12h, 2d")
+        add_wishes(made)
     made = _verb(verbs, "approve", "approve the plan of a release that was offered")
     made.add_argument("release", metavar="RELEASE", help="its number in `dayzero status`, or org/name")
     made.add_argument("--digest", default="", help="only the plan with this digest: what you saw is what you approve")
+    made = _verb(verbs, "extend", "let a deployment with an end serve longer")
+    made.add_argument("deployment", metavar="DEPLOYMENT", help="an id, or org/name")
+    made.add_argument("hours", type=hours, metavar="TIME", help="so much longer: 12h, 2d")
+    made.add_argument("--because", default="", metavar="TEXT", help="the reason, for the history")
     made = _verb(verbs, "skip", "decide against a release")
     made.add_argument("release", metavar="RELEASE", help="its number in `dayzero status`, or org/name")
     for name, text in (
@@ -171,18 +171,3 @@ def _everywhere(verbs: argparse._SubParsersAction) -> None:
             _everywhere(action)
         made.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="answer in JSON, errors too")
         made.add_argument("--config", default=argparse.SUPPRESS, help="the settings file")
-
-
-def count(text: str) -> int:
-    """A whole number, at least 1."""
-    if not text.isdigit() or not 1 <= int(text) <= 10_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 10 million")
-    return int(text)
-
-
-def hours(text: str) -> float:
-    """12h, 2d, or a number of hours."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([hd]?)", text)
-    if not found or not 0 < (number := float(found[1]) * (24 if found[2] == "d" else 1)) <= 24 * 365:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration up to a year: say 12h or 2d")
-    return number

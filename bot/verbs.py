@@ -11,12 +11,13 @@ from typing import Any
 
 from bot import pace, promise, show
 from bot.checks.site import at_work
-from bot.commands import nearest
+from bot.commands import nearest, wishes
+from bot.naming import named
 from bot.sentences import plural
 from lifecycle import actions, queries, releases
 from lifecycle.errors import NotFound, Refused
 from lifecycle.ledger import Ledger
-from lifecycle.records import Deployment, Release
+from lifecycle.records import Release
 from lifecycle.settings import Settings, load
 
 
@@ -50,15 +51,6 @@ def _parts(settings: Settings) -> Any:
     return build(settings)
 
 
-def _named(ledger: Ledger, name: str) -> Deployment:
-    try:
-        return queries.named(ledger.connection, name)
-    except NotFound as missing:
-        everything = queries.deployments(ledger.connection, retired=True)
-        known = {word for d in everything for word in (d.id, d.model)}
-        raise NotFound(str(missing), nearest(name, sorted(known)) or missing.next_step) from None
-
-
 def _release(ledger: Ledger, name: str) -> Release:
     """By its number, or the newest of a repository."""
     if name.isdigit():
@@ -81,7 +73,7 @@ def status(options: Namespace) -> Answer:
         return LOOKS[options.name](settings, ledger)
     waiting: list[Release] = []
     if options.name:
-        found = [_named(ledger, options.name)]
+        found = [named(ledger.connection, options.name)]
     else:
         found = queries.deployments(ledger.connection, retired=options.retired)
         waiting = queries.releases_in(ledger.connection, releases.FOUND, releases.OFFERED, releases.SNOOZED)
@@ -126,7 +118,7 @@ def logs(options: Namespace) -> Answer:
     from bot import logs as kept
 
     settings = _settings(options)
-    deployment = _named(Ledger(settings.ledger_path, time.time), options.deployment)
+    deployment = named(Ledger(settings.ledger_path, time.time).connection, options.deployment)
     found = kept.tail(settings.site.shared, deployment, options.lines)
     if not found.name:
         raise NotFound(f"{deployment.id} has no log yet.", "`dayzero status` says what it waits for.")
@@ -135,7 +127,7 @@ def logs(options: Namespace) -> Answer:
 
 def history(options: Namespace) -> Answer:
     ledger = _ledger(options)
-    deployment = _named(ledger, options.deployment)
+    deployment = named(ledger.connection, options.deployment)
     events = queries.history(ledger.connection, deployment.id)
     events = events[-options.tail :] if options.tail else events
     return Answer(show.history_data(events), show.history(events, deployment))
@@ -144,18 +136,13 @@ def history(options: Namespace) -> Answer:
 # Deciding -------------------------------------------------------------------------------------------------------
 
 
-def _wishes(options: Namespace) -> dict[str, Any]:
-    wishes = {name: getattr(options, name) for name in ("nodes", "gpus", "context", "engine", "hours")}
-    return {name: value for name, value in wishes.items() if value is not None}
-
-
 def plan(options: Namespace) -> Answer:
     from batch.hub import parse_reference
 
     parts = _parts(_settings(options))
     reference = parse_reference(options.model)
     facts = parts.hub.facts(reference.repo, reference.revision)
-    made, refusal = parts.offers.planned(facts, **_wishes(options))
+    made, refusal = parts.offers.planned(facts, **wishes(options))
     if made is None:
         return Answer({"refused": refusal}, f"No plan: {refusal}", ok=False)
     script = parts.world.recipes.draft(made).path.read_text()
@@ -168,7 +155,7 @@ def deploy(options: Namespace) -> Answer:
 
     parts = _parts(_settings(options))
     reference = parse_reference(options.model)
-    release = parts.offers.ask(reference.repo, reference.revision, by=_me(), **_wishes(options))
+    release = parts.offers.ask(reference.repo, reference.revision, by=_me(), **wishes(options))
     made, said = actions.approve(parts.ledger, release.id, release.plan.digest, by=_me())
     return Answer({"deployment": made, "release": release.id, "said": said}, said)
 
@@ -177,6 +164,13 @@ def approve(options: Namespace) -> Answer:
     ledger = _ledger(options)
     made, said = actions.approve(ledger, _release(ledger, options.release).id, options.digest, by=_me())
     return Answer({"deployment": made, "said": said}, said)
+
+def extend(options: Namespace) -> Answer:
+    ledger = _ledger(options)
+    name = named(ledger.connection, options.deployment).id
+    said = actions.extend(ledger, name, options.hours, by=_me(), because=options.because)
+    return Answer({"said": said}, said)
+
 
 
 def skip(options: Namespace) -> Answer:
@@ -187,7 +181,7 @@ def skip(options: Namespace) -> Answer:
 
 def promote(options: Namespace) -> Answer:
     ledger = _ledger(options)
-    name = _named(ledger, options.deployment).id
+    name = named(ledger.connection, options.deployment).id
     said = actions.promote(ledger, name, options.tag, by=_me(), because=options.because)
     return Answer({"said": said}, said)
 
@@ -195,7 +189,7 @@ def promote(options: Namespace) -> Answer:
 def _acting(action: Callable[..., str]) -> Callable[[Namespace], Answer]:
     def run(options: Namespace) -> Answer:
         ledger = _ledger(options)
-        said = action(ledger, _named(ledger, options.deployment).id, by=_me(), because=options.because)
+        said = action(ledger, named(ledger.connection, options.deployment).id, by=_me(), because=options.because)
         return Answer({"said": said}, said)
 
     return run
@@ -322,6 +316,7 @@ VERBS: dict[str, Callable[[Namespace], Answer | int]] = {
     "plan": plan,
     "deploy": deploy,
     "approve": approve,
+    "extend": extend,
     "skip": skip,
     "promote": promote,
     "retire": _acting(actions.retire),

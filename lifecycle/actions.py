@@ -3,7 +3,9 @@
 Raises NotFound, WrongMove or Refused. Losing a race to somebody else is answered kindly, not as an error.
 """
 
-from lifecycle import deployments, queries, releases
+import time
+
+from lifecycle import deployments, ending, queries, releases
 from lifecycle.errors import Refused, WrongMove
 from lifecycle.ledger import Ledger
 from lifecycle.records import Deployment, Release
@@ -53,6 +55,25 @@ def promote(ledger: Ledger, name: str, tag: str, *, by: str, because: str = "") 
     if event == "passed" and deployment.state != deployments.HELD:
         raise WrongMove(f"{deployment.id} is {deployment.state}; only a HELD one is promoted to preview by hand.")
     return _move(ledger, deployment, event, by, because, f"{deployment.id} is now in {tag}.")
+
+
+def extend(ledger: Ledger, name: str, hours: float, *, by: str, because: str = "") -> str:
+    """Serve `hours` longer than it would have."""
+    with ledger.write() as db:
+        deployment = queries.named(db, name)
+        end = ending.ends_at(db, deployment)
+        if deployment.plan.lasts_s is None:
+            raise Refused(f"{deployment.id} has no end: it serves until somebody retires it.")
+        if deployment.state in (deployments.DRAINING, deployments.RETIRED):
+            again = f"`dayzero deploy {deployment.model}` starts anew."
+            raise WrongMove(f"{deployment.id} is {deployment.state}.", again)
+        if end is None:
+            raise Refused(f"The time of {deployment.id} begins when it is in preview.", "Extend it then.")
+        until = end + hours * 3600
+        detail = {"seconds": hours * 3600, "ends_at": until, "because": because}
+        about = {"release_id": deployment.release_id, "deployment_id": deployment.id}
+        ledger.note("note.extended", by=by, detail=detail, **about)
+    return f"{deployment.id} serves {hours:g} hours longer, until {time.strftime('%A %H:%M', time.localtime(until))}."
 
 
 def retire(ledger: Ledger, name: str, *, by: str, because: str = "") -> str:

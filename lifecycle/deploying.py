@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from lifecycle import deployments, queries, servers
+from lifecycle.ending import TIMED, step_ending
 from lifecycle.errors import SubmissionRefused
 from lifecycle.jobs import JobState, Snapshot
 from lifecycle.naming import job_key
@@ -16,6 +17,8 @@ from lifecycle.world import World
 
 def step_deployment(world: World, deployment: Deployment, snapshot: Snapshot) -> None:
     """Take one step of one deployment; its servers have had theirs."""
+    if deployment.state in TIMED and step_ending(world, deployment):
+        return
     alive = [s for s in queries.servers_of(world.ledger.connection, deployment.id) if s.state in servers.ALIVE]
     if deployment.state in deployments.NEEDS_SERVER and not alive:
         _want_server(world, deployment)

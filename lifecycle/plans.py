@@ -41,7 +41,8 @@ class Plan:
     weights_bytes: int = 0
     memory_per_gpu: int = 0  # estimate of what is used on each GPU
     gpu_memory: int = 0  # what each GPU has
-    walltime_s: int = 86400
+    walltime_s: int = 86400  # of one job
+    lasts_s: float | None = None  # from its first preview on it serves so long, then it is retired; None: no end
     ladder: tuple[Rung, ...] = ()
     trust_remote_code: bool = False
     allow_pickle: bool = False

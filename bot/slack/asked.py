@@ -1,8 +1,8 @@
 """What `/status` answers. Pure reading; the words of the command line."""
 
 from bot import logs, looks, pace, promise, show
-from bot.commands import nearest
-from bot.slack.text import block_code
+from bot.naming import named
+from bot.slack.text import block_code, safe
 from lifecycle import queries, releases
 from lifecycle.errors import NotFound
 from lifecycle.ledger import Ledger
@@ -33,7 +33,7 @@ class Status:
                 return _head(pace.shown(pace.paces(self._ledger.connection)))
             case "":
                 return self._everything(now)
-        return self._one(named(self._ledger, word), now)
+        return self._one(named(self._ledger.connection, word), now)
 
     def _everything(self, now: float) -> str:
         db = self._ledger.connection
@@ -51,17 +51,14 @@ class Status:
         text = show.one(deployment, queries.servers_of(db, deployment.id), queries.victims_of(db, deployment.id), now)
         found = logs.tail(self._settings.site.shared, deployment, 12)
         said = _head(text, 1400)
-        return f"{said}\n{found.name}:\n{block_code(found.text, 1200)}" if found.name else said
+        return f"{said}\n{safe(found.name)}:\n{block_code(found.text, 1200)}" if found.name else said
 
-
-def named(ledger: Ledger, name: str) -> Deployment:
-    """By id or model; NotFound names the nearest of both."""
-    try:
-        return queries.named(ledger.connection, name)
-    except NotFound as missing:
-        everything = queries.deployments(ledger.connection, retired=True)
-        known = {word for d in everything for word in (d.id, d.model)}
-        raise NotFound(str(missing), nearest(name, sorted(known)) or missing.next_step) from None
+    def log(self, deployment: Deployment) -> str:
+        """The end of the log that matters now."""
+        found = logs.tail(self._settings.site.shared, deployment)
+        if not found.name:
+            raise NotFound(f"{deployment.id} has no log yet.", "`/status` says what it waits for.")
+        return f"{safe(found.name)}:\n{block_code(found.text, MOST)}"
 
 
 def _head(text: str, most: int = MOST) -> str:

@@ -10,8 +10,9 @@ from bot import show, stories
 from bot.promise import Clock
 from bot.sentences import duration, gpu_hours, params, plural, size
 from bot.sight import sight
-from bot.slack.text import actions, code, context, divider, fields, header, safe, section
+from bot.slack.text import actions, code, context, divider, fields, header, safe, section, told
 from lifecycle import deployments, releases, servers
+from lifecycle.ending import TIMED
 from lifecycle.models import ModelFacts
 from lifecycle.plans import Plan
 from lifecycle.records import Deployment, Release, Server, VictimRow
@@ -51,7 +52,7 @@ def release_card(
         blocks += [divider(), section(how(release.plan)), section(whom(release.plan)), _decision(release)]
         text = f"New model {release.repo}: approve it?"
     else:
-        blocks.append(section(safe(release.refusal or release.state, 1500)))
+        blocks.append(section(told(release.refusal or release.state, 1500)))
         text = f"{release.repo}: {release.refusal or release.state}"
     stand = f"{release.state} · {code(release.revision[:12])} · seen {_clock(release.found_at)}"
     stand += f" · {_promise(clock)}" if clock else ""
@@ -94,8 +95,8 @@ def whom(plan: Plan) -> str:
         return "*Preempts:* not known, the scheduler gave no forecast"
     starts = plan.forecast.starts_at
     when = f"Slurm would start it at {_clock(starts)}" if starts else "Slurm names no start time"
-    if not plan.forecast.victims:
     when = safe(plan.forecast.note, 300).rstrip(".") if plan.forecast.note and not starts else when
+    if not plan.forecast.victims:
         return f"*Preempts:* nobody. {when}."
     lost = [
         f"• job {code(v.handle, 20)} {safe(v.name, 60)} of {safe(v.user, 40)}: has run {duration(v.ran_s)}, "
@@ -145,7 +146,7 @@ def _under_way(deployment: Deployment, its_servers: Sequence[Server], now: float
     if up is not None:
         lines.append(f"served by {safe(up.engine, 40)} on {safe(up.nodes or 'this host', 100)}")
     if deployment.next_step:
-        lines.append(f"*Next:* {safe(deployment.next_step, 400)}")
+        lines.append(f"*Next:* {told(deployment.next_step, 400)}")
     blocks: list[Block] = [divider(), section("\n".join(lines))]
     if buttons := _buttons(deployment):
         blocks.append(actions(buttons, block_id=f"care-{deployment.id}-{deployment.state}"))
@@ -173,6 +174,8 @@ def _buttons(deployment: Deployment) -> list[ButtonElement]:
 
     see = [button("Details", "details")] if deployment.release_id else []
     see.append(button("Logs", "logs"))
+    if deployment.plan.lasts_s is not None and deployment.state in TIMED:
+        see.insert(0, button("Extend 12 h", "extend"))
     match deployment.state:
         case deployments.BROKEN:
             return [button("Retry", "retry", "primary"), *see, button("Abandon", "abandon", "danger")]
@@ -196,7 +199,7 @@ def research_summary(deployment: Deployment, victims: Sequence[VictimRow]) -> Me
         for v in victims[:30]
     ]
     text = f"{plural(len(victims), 'research job')} make room for {safe(deployment.model)}"
-    return message(text, [section("\n".join([f"*{text}*", *lines])), context(safe(stories.SAVE_YOUR_WORK, 500))])
+    return message(text, [section("\n".join([f"*{text}*", *lines])), context(told(stories.SAVE_YOUR_WORK, 500))])
 
 
 VICTIM_WORDS = {

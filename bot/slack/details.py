@@ -2,7 +2,7 @@
 
 from bot.sentences import duration, params, size
 from bot.slack.cards import how, whom
-from bot.slack.text import block_code, divider, safe, section
+from bot.slack.text import block_code, divider, safe, section, told
 from lifecycle.models import ModelFacts
 from lifecycle.plans import Plan
 from lifecycle.records import Release
@@ -16,7 +16,7 @@ def details(release: Release) -> dict:
     blocks = [section(f"*{safe(release.repo)}*")]
     plan, facts = release.plan, release.facts
     if release.refusal:
-        blocks.append(section(safe(release.refusal, 1500)))
+        blocks.append(section(told(release.refusal, 1500)))
     if plan is not None:
         blocks += [section(how(plan)), section(whom(plan)), divider(), section(block_code(_numbers(plan), 2800))]
     if facts is not None:

@@ -8,7 +8,7 @@ from slack_sdk.models.blocks import Block
 from bot import show
 from bot.looks import Gpus
 from bot.sentences import duration, plural
-from bot.slack.text import code, context, divider, header, safe, section
+from bot.slack.text import code, context, divider, header, safe, section, told
 from lifecycle import deployments as states
 from lifecycle import servers as s
 from lifecycle.records import Deployment, Release, Server
@@ -54,7 +54,7 @@ def _served(d: Deployment, now: Now) -> str:
 
 
 def _coming(d: Deployment, now: Now) -> str:
-    line = safe(show.progress(d), 300)
+    line = told(show.progress(d), 300)
     clock = _clock(now, d.release_id)
     said = f"*{safe(d.model, 100)}* {code(d.id)}\n{d.state} for {duration(_coarse(now.at - d.since))}{clock}"
     return f"{said}\n{line}" if line else said

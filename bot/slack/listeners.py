@@ -9,17 +9,25 @@ from slack_bolt import App
 from batch.hub import parse_reference
 from bot import show
 from bot.commands import HELP, parse
+from bot.commands import wishes as wishes_of
+from bot.naming import named
 from bot.offers import Offers
 from bot.people import Directory
-from bot.slack.asked import Status, named
+from bot.slack.asked import Status
 from bot.slack.cards import LATER_S
 from bot.slack.looking import Looking
-from bot.slack.text import block_code, safe
+from bot.slack.text import block_code, safe, told
 from lifecycle import actions
 from lifecycle.errors import DayzeroError, NotAllowed
 from lifecycle.ledger import Ledger
 
 log = logging.getLogger("dayzero.slack")
+
+ACTIONS = {"retire": actions.retire, "retry": actions.retry}
+"""Verbs under /deploy that need nothing but the deployment."""
+
+EXTEND_HOURS = 12
+"""What the button gives; `/deploy extend` takes any time."""
 
 NOT_YOU = "Only approvers may do that."
 
@@ -66,6 +74,7 @@ class Listeners:
             "retry": lambda name, by: actions.retry(ledger, name, by=by),
             "abandon": lambda name, by: actions.retire(ledger, name, by=by),
             "retire": lambda name, by: actions.retire(ledger, name, by=by),
+            "extend": lambda name, by: actions.extend(ledger, name, EXTEND_HOURS, by=by),
             "promote": lambda name, by: actions.promote(ledger, name, "stable", by=by),
             "demote": lambda name, by: actions.promote(ledger, name, "preview", by=by),
             "pass": lambda name, by: actions.promote(ledger, name, "preview", by=by),
@@ -89,7 +98,7 @@ class Listeners:
             try:
                 run(body)
             except DayzeroError as error:
-                respond(text=safe(error.advice, 2500), response_type="ephemeral", replace_original=False)
+                respond(text=told(error.advice), response_type="ephemeral", replace_original=False)
 
         return listener
 
@@ -103,20 +112,31 @@ class Listeners:
 
         return listener
 
+    def _care(self, options: Any, command: dict[str, Any]) -> str:
+        """A verb under /deploy: the same as its button, and as `dayzero`'s own verb."""
+        deployment = named(self._ledger.connection, options.deployment)
+        if options.verb == "logs":
+            return self._status_of.log(deployment)
+        self._approver(command["user_id"])
+        how = {"by": command.get("user_name") or command["user_id"], "because": options.because}
+        if options.verb == "extend":
+            return told(actions.extend(self._ledger, deployment.id, options.hours, **how))
+        return told(ACTIONS[options.verb](self._ledger, deployment.id, **how))
+
     def _deploy(self, options: Any, command: dict[str, Any]) -> str:
+        if options.verb:
+            return self._care(options, command)
         reference = parse_reference(options.model)
-        wishes = {
-            k: v for k in ("nodes", "gpus", "context", "engine", "hours") if (v := getattr(options, k)) is not None
-        }
+        wishes = wishes_of(options)
         by = command.get("user_name") or command["user_id"]
         if options.plan:
             facts = self._offers.facts(reference.repo, reference.revision)
             plan, refusal = self._offers.planned(facts, **wishes)
-            return block_code(show.plan(facts, plan), 2800) if plan else safe(refusal, 2500)
+            return block_code(show.plan(facts, plan), 2800) if plan else told(refusal)
         release = self._offers.ask(reference.repo, reference.revision, by=by, **wishes)
         if not self._directory.may_approve(command["user_id"]):
             return f"{safe(release.repo)} is planned; its card is in the channel and waits for an approver."
-        return safe(actions.approve(self._ledger, release.id, release.plan.digest, by=by)[1])
+        return told(actions.approve(self._ledger, release.id, release.plan.digest, by=by)[1])
 
     def _status(self, options: Any, command: dict[str, Any]) -> str:
         return self._status_of.answer(options.name)
@@ -124,8 +144,8 @@ class Listeners:
     def _promote(self, options: Any, command: dict[str, Any]) -> str:
         self._approver(command["user_id"])
         by = command.get("user_name") or command["user_id"]
-        name = named(self._ledger, options.deployment).id
-        return safe(actions.promote(self._ledger, name, options.tag, by=by, because=options.because))
+        name = named(self._ledger.connection, options.deployment).id
+        return told(actions.promote(self._ledger, name, options.tag, by=by, because=options.because))
 
     def _approver(self, user_id: str) -> None:
         if not self._directory.may_approve(user_id):
@@ -137,7 +157,7 @@ def _answer(respond: Callable, work: Callable[[], str]) -> None:
     try:
         said = work()
     except DayzeroError as error:
-        said = safe(error.advice, 2500)
+        said = told(error.advice)
     except Exception:
         log.exception("a click or a command stumbled")
         said = "Something went wrong here; it is in the service's log. Nothing was changed."

@@ -7,7 +7,7 @@ from bot import promise, stories
 from bot.people import Directory
 from bot.slack.cards import Message, message, release_card, research_summary
 from bot.slack.gate import SlackGate
-from bot.slack.text import block_code, code, safe, section
+from bot.slack.text import block_code, code, safe, section, told
 from lifecycle import cursors, queries, releases
 from lifecycle.ledger import Ledger
 from lifecycle.records import Deployment, Event, Release
@@ -79,10 +79,10 @@ class Teller:
             return
         card = f"release:{deployment.release_id}"
         if (line := stories.line(event, deployment)) is not None:
-            blocks = [section(safe(line, 2500))]
+            blocks = [section(told(line))]
             if event.detail.get("tail"):
                 blocks.append(section(block_code(event.detail["tail"])))
-            self._gate.put(f"event:{event.id}", self._channel, message(safe(line), blocks), thread_of=card)
+            self._gate.put(f"event:{event.id}", self._channel, message(told(line, 300), blocks), thread_of=card)
         if event.detail.get("report"):
             self._report(event, deployment, card)
         if event.kind == "deployment.drained":
@@ -101,16 +101,16 @@ class Teller:
 
     def _owner(self, event: Event, deployment: Deployment) -> None:
         """The owner by direct message; whom nobody knows, in the channel of the researchers."""
-        told = stories.owner_line(event, deployment, self._warn_minutes)
-        if told is not None:
-            self._direct(f"event:{event.id}:owner", event.detail.get("user", ""), told)
+        said = stories.owner_line(event, deployment, self._warn_minutes)
+        if said is not None:
+            self._direct(f"event:{event.id}:owner", event.detail.get("user", ""), said)
 
-    def _direct(self, key: str, slurm_user: str, told: str) -> None:
+    def _direct(self, key: str, slurm_user: str, said: str) -> None:
         user = self._directory.slack_id_of_user(slurm_user)
         if user is not None:
-            self._gate.put(key, self._gate.direct(user), message(safe(told), [section(safe(told, 2500))]))
+            self._gate.put(key, self._gate.direct(user), message(told(said, 300), [section(told(said))]))
         elif self._research:
-            text = f"{safe(slurm_user)}: {safe(told, 2500)}"
+            text = f"{safe(slurm_user)}: {told(said)}"
             self._gate.put(key, self._research, message(text, [section(text)]))
 
     def _back(self, event: Event, deployment: Deployment) -> None:
@@ -121,11 +121,11 @@ class Teller:
             return
         taken = queries.gpu_hours_of(db, deployment.id)
         for user in sorted({v.user for v in made_room}):
-            told = stories.back_for(user, deployment, made_room, taken)
-            self._direct(f"event:{event.id}:back:{user}", user, told)
+            said = stories.back_for(user, deployment, made_room, taken)
+            self._direct(f"event:{event.id}:back:{user}", user, said)
         if self._research:
             said = stories.back_for_all(deployment, made_room, taken)
-            self._gate.put(f"event:{event.id}:back", self._research, message(safe(said), [section(safe(said, 2500))]))
+            self._gate.put(f"event:{event.id}:back", self._research, message(told(said, 300), [section(told(said))]))
 
     def _summary(self, deployment: Deployment) -> None:
         """One message for all researchers, kept up to date: who makes room for this model, and how each job is."""
@@ -137,7 +137,7 @@ class Teller:
 
     def _notice(self, event: Event) -> None:
         said = stories.NOTICES[event.kind](event)
-        self._gate.put(f"event:{event.id}", self._channel, message(safe(said), [section(safe(said, 2500))]))
+        self._gate.put(f"event:{event.id}", self._channel, message(told(said, 300), [section(told(said))]))
 
 
 def _card_key(release: Release) -> str:

@@ -1,22 +1,36 @@
 """Text for Slack. Whatever comes from outside goes through `safe`: it can't ping, link or format."""
 
+import re
+
 from slack_sdk.models.blocks import ActionsBlock, Block, ContextBlock, DividerBlock, HeaderBlock, SectionBlock
 from slack_sdk.models.blocks.basic_components import MarkdownTextObject
 
 SECTION_LIMIT, HEADER_LIMIT = 3000, 150
 
 _ZERO_WIDTH = "\u200b"
+_SIGN = re.compile(r"`|(?<!\w)[*_~]|[*_~](?!\w)")
+"""What Slack would take for formatting: inside a word, as in my_model, it does not, and a name can be copied."""
 
 
-def safe(text: object, limit: int = 300) -> str:
+def safe(text: object, limit: int = 300, *, flat: bool = True) -> str:
     """Escaped as Slack asks (& < >), its formatting signs broken up, on one line, cut to `limit` characters."""
-    flat = " ".join(str(text).split())
-    if len(flat) > limit:
-        flat = flat[: limit - 1] + "…"
-    escaped = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    for sign in "*_~`":
-        escaped = escaped.replace(sign, sign + _ZERO_WIDTH)
-    return escaped
+    line = " ".join(str(text).split()) if flat else str(text)
+    if len(line) > limit:
+        line = line[: limit - 1] + "…"
+    escaped = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _SIGN.sub(rf"\g<0>{_ZERO_WIDTH}", escaped)
+
+
+def told(text: object, limit: int = 2500) -> str:
+    """A sentence of our own, perhaps with words from outside in it: what stands in backticks stays code that can be
+    copied; all the rest as `safe` has it.
+    """
+    parts = " ".join(str(text).split())[:limit].split("`")
+    if len(parts) % 2 == 0:  # a lone backtick is a word from outside, or was cut
+        parts[-2:] = ["`".join(parts[-2:])]
+    return "".join(
+        code(part, limit) if n % 2 and part else safe(part, limit, flat=False) for n, part in enumerate(parts)
+    )
 
 
 def code(text: object, limit: int = 300) -> str:

@@ -15,11 +15,12 @@ USES = 5
 def new_response_url(team: Team, user: str, channel: str, message: dict | None = None) -> str:
     """An address bound to this user and channel, and to the message that was clicked, if one was."""
     name = uuid.uuid4().hex
+    thread = message and message.get("thread_ts")
     team.response_urls[name] = {
         "user": user,
         "channel": channel,
         "message": message and message["ts"],
-        "thread_ts": message and message.get("thread_ts"),
+        "thread_ts": thread if message and thread != message["ts"] else None,  # a thread's head stands in the channel
         "until": time.monotonic() + LIVES,
         "left": USES,
     }
