@@ -158,10 +158,11 @@ def _gateway(verbs: argparse._SubParsersAction) -> None:
     made.add_argument("which", metavar="KEY", help="its prefix dz-…, or its name")
     kinds.add_parser("list", help="all keys that were ever issued", allow_abbrev=False)
     made = _verb(verbs, "usage", "tokens and cost, summed")
-    by = ["model", "key", "team", "deployment", "day"]
-    made.add_argument("--by", default="model", choices=by, help="sum by this (model)")
+    groups = "sum by this, or by several with commas: model, key, team, deployment, provider, day (model)"
+    made.add_argument("--by", default="model", help=groups)
     made.add_argument("--days", type=float, default=30, metavar="N", help="of the last N days (30)")
     made.add_argument("--csv", action="store_true", help="as CSV")
+    made.add_argument("--gpus", action="store_true", help="our own models: GPU-hours held, idle share, cost of tokens")
 
 
 def _everywhere(verbs: argparse._SubParsersAction) -> None:

@@ -1,7 +1,6 @@
 """What each verb of `dayzero` does: options in, an Answer out. A verb imports what it needs when it runs."""
 
 import getpass
-import json
 import os
 import time
 from argparse import Namespace
@@ -15,7 +14,7 @@ from bot.commands import nearest, wishes
 from bot.naming import named
 from bot.sentences import plural
 from lifecycle import actions, queries, releases
-from lifecycle.errors import NotFound, Refused
+from lifecycle.errors import NotFound
 from lifecycle.ledger import Ledger
 from lifecycle.records import Release
 from lifecycle.settings import Settings, load
@@ -165,12 +164,12 @@ def approve(options: Namespace) -> Answer:
     made, said = actions.approve(ledger, _release(ledger, options.release).id, options.digest, by=_me())
     return Answer({"deployment": made, "said": said}, said)
 
+
 def extend(options: Namespace) -> Answer:
     ledger = _ledger(options)
     name = named(ledger.connection, options.deployment).id
     said = actions.extend(ledger, name, options.hours, by=_me(), because=options.because)
     return Answer({"said": said}, said)
-
 
 
 def skip(options: Namespace) -> Answer:
@@ -300,13 +299,14 @@ def keys(options: Namespace) -> Answer:
 
 
 def usage(options: Namespace) -> Answer:
-    from gateway import cli
+    from gateway.ledger import command
 
-    if options.days <= 0:
-        raise Refused(f"There is no usage of the last {options.days:g} days.", "Say --days 30.")
-    settings = _settings(options)
-    data = json.loads(cli.report_usage(settings, options.by, options.days, "json"))
-    return Answer(data, cli.report_usage(settings, options.by, options.days, "csv" if options.csv else "table"))
+    by = [one.strip() for one in options.by.split(",") if one.strip()]
+    found = command.read_usage(_settings(options), by, options.days)
+    if options.gpus:
+        return Answer(command.gpus_data(found), command.gpus_csv(found) if options.csv else command.gpus_table(found))
+    data = command.as_data(found, by)
+    return Answer(data, command.as_csv(found, by) if options.csv else command.as_table(found, by))
 
 
 VERBS: dict[str, Callable[[Namespace], Answer | int]] = {

@@ -1,13 +1,9 @@
-"""What `dayzero keys …` and `dayzero usage` do: plain functions that return the text to print."""
+"""What `dayzero keys …` does: plain functions that return the text to print."""
 
-import csv
-import io
-import json
 import time
 from collections.abc import Collection
 
 from gateway import keys
-from gateway.ledger.reports import totals
 from gateway.store import open_store
 from lifecycle.settings import Settings
 
@@ -33,24 +29,6 @@ def list_keys(settings: Settings) -> str:
 def revoke_key(settings: Settings, which: str, by: str = "dayzero") -> str:
     key = keys.revoke(open_store(settings.gateway_path), which, by)
     return f"{key.prefix} ({key.name}) is revoked: requests with it are refused from now on."
-
-
-def report_usage(settings: Settings, by: str = "model", days: float = 30, format: str = "table") -> str:
-    """Sums per `by` (reports.GROUPS) over the last days, as table, csv or json."""
-    open_store(settings.gateway_path).close()
-    rows = totals(settings.gateway_path, by, time.time() - days * 86400)
-    if format == "json":
-        return json.dumps(rows, indent=2)
-    names = ["what", "requests", "failed", "prompt_tokens", "completion_tokens", "cost"]
-    if format == "csv":
-        out = io.StringIO()
-        writer = csv.DictWriter(out, names)
-        writer.writeheader()
-        writer.writerows(rows)
-        return out.getvalue()
-    lines = [(by.upper(), "REQUESTS", "FAILED", "TOKENS IN", "TOKENS OUT", "COST")]
-    lines += [(*(str(row[name]) for name in names[:-1]), f"{row['cost']:.4f}") for row in rows]
-    return _table(lines)
 
 
 def _day(at: float) -> str:

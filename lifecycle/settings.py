@@ -118,11 +118,47 @@ class Runtime(Section):
     start_timeout_s: float = Field(default=3600, gt=0)
 
 
+class Images(Section):
+    """What `dayzero image build` builds, for runtimes whose command holds {image}: the folder of the plan's image."""
+
+    kind: Literal["venv", "apptainer", "enroot"] = "venv"
+    runtime: str = "vllm"  # the runtime that a new image is tried with
+    smoke_model: Path | None = None  # folder of a tiny chat model; an image that can't make it answer is never used
+    smoke_context: int = Field(default=512, gt=0)  # tokens
+    gpus: int = Field(default=1, ge=0)  # of the build job, for that test; 0: the engine runs without
+    source: str = "vllm/vllm-openai:{ref}"  # containers: where from; {ref} is nightly, v0.11.0, ...
+    index: str = "https://wheels.vllm.ai/{ref}"  # venv: wheels of nightly or of a commit; releases come from PyPI
+    packages: tuple[str, ...] = ("vllm", "transformers")  # venv: what is installed; the first one at {ref}
+    requirements: Path | None = None  # venv: install exactly these (pinned, with hashes), instead of packages
+    base: Path | None = None  # venv: an environment that is there already; the image holds what comes on top
+    hours: float = Field(default=4, gt=0)  # time limit of the build job
+    keep: int = Field(default=3, ge=1)  # `dayzero image gc` leaves so many
+
+
 class Serving(Section):
     ladder: tuple[str, ...] = ("vllm", "transformers")  # names of runtimes, tried in this order
     context: int = Field(default=32768, gt=0)
     concurrency: int = Field(default=16, gt=0)
     address: str = ""  # how nodes are reached from the gateway; empty: the node's own name
+
+
+class Swap(Section):
+    """One deployment takes the place of another: a growing share of the requests, and back at once when it is worse."""
+
+    steps: tuple[int, ...] = (5, 25, 50, 100)  # percent of the requests; ends with 100
+    step_minutes: float = Field(default=10, gt=0)  # how long each step lasts
+    keep_minutes: float = Field(default=60, ge=0)  # the elder stays warm so long afterwards, for a rollback at once
+    worse_errors: float = Field(default=0.02, ge=0, le=1)  # worse: its share of failed requests is higher by more
+    worse_ttft: float = Field(default=1.5, ge=1)  # worse: its median time to the first byte, in the elder's
+    judged_requests: int = Field(default=20, ge=1)  # of each, before times are compared
+    judged_failures: int = Field(default=3, ge=1)  # fewer failures than this prove nothing
+
+    @field_validator("steps")
+    @classmethod
+    def _grow_to_all(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
+        if not steps or list(steps) != sorted(set(steps)) or steps[0] < 1 or steps[-1] != 100:
+            raise ValueError("the steps must grow from at least 1 up to 100")
+        return steps
 
 
 class Hub(Section):
@@ -233,7 +269,8 @@ class Gauntlet(Section):
     suites: Path | None = None  # empty: the suites that ship
     shards: int = Field(default=4, gt=0)
     judge: str = ""  # a model of the gateway; empty: judged questions wait for a person
-    concurrency: int = Field(default=8, gt=0)
+    second_judge: str = ""  # another one; where the two differ, a person decides
+    concurrency: int = Field(default=64, gt=0)  # requests at once of each shard, at most; it finds out how many are good
 
 
 class People(Section):
@@ -247,9 +284,11 @@ class Settings(Section):
     site: Site = Site()
     cluster: Cluster = Cluster()
     runtimes: Mapping[str, Runtime] = Field(default_factory=dict)
+    images: Images = Images()
     serving: Serving = Serving()
     hub: Hub = Hub()
     weights: Weights = Weights()
+    swap: Swap = Swap()
     watch: Watch = Watch()
     github: Github = Github()
     slack: Slack = Slack()
@@ -274,6 +313,11 @@ class Settings(Section):
     @property
     def gateway_path(self) -> Path:
         return self.site.state / "gateway.db"
+
+    @property
+    def gateway_store(self) -> Path:
+        """Where the gateway's keys and usage are."""
+        return self.gateway_path
 
 
 SECRETS = {
@@ -333,6 +377,9 @@ def _absolute(settings: Settings, base: Path) -> Settings:
                 update={"state": under(settings.site.state), "shared": under(settings.site.shared)}
             ),
             "gateway": settings.gateway.model_copy(update={"providers_file": under(settings.gateway.providers_file)}),
+            "images": settings.images.model_copy(
+                update={name: under(getattr(settings.images, name)) for name in ("smoke_model", "requirements", "base")}
+            ),
             "mail": settings.mail.model_copy(update={"ca_file": under(settings.mail.ca_file)}),
             "gauntlet": settings.gauntlet.model_copy(update={"suites": under(settings.gauntlet.suites)}),
         }

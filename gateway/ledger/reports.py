@@ -18,6 +18,7 @@ GROUPS = {
     "team": "hours.team",
     "deployment": "CASE WHEN hours.deployment_id = '' THEN hours.provider ELSE hours.deployment_id END",
     "provider": "hours.provider",
+    "key_id": "hours.key_id",
     "day": "CAST(hours.hour / 24 AS INTEGER)",
 }
 SUMS = ("requests", "failed", "prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "cost")

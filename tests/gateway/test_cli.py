@@ -1,4 +1,4 @@
-"""What `dayzero keys` and `dayzero usage` print."""
+"""What `dayzero keys` prints."""
 
 from pathlib import Path
 
@@ -31,9 +31,3 @@ def test_two_living_keys_of_one_name_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="2 keys"):
         cli.revoke_key(settings, "bob")
     assert one[:11] in cli.revoke_key(settings, one[:11])
-
-
-@pytest.mark.parametrize(("format", "begins"), [("table", "TEAM"), ("csv", "what,requests"), ("json", "[]")])
-def test_usage_of_nobody(tmp_path: Path, format: str, begins: str) -> None:
-    """A report before the first request is empty, in every format."""
-    assert cli.report_usage(configure(tmp_path), by="team", format=format).startswith(begins)

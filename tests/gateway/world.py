@@ -58,6 +58,13 @@ class Ledger:
         self._connection.execute("UPDATE servers SET state = 'UP' WHERE id = ?", (id,))
         return id
 
+    def note_server(self, server: int, deployment: str, at: float, new: str) -> None:
+        """The event that the lifecycle writes when a server moves."""
+        self._connection.execute(
+            "INSERT INTO events (at, kind, deployment_id, server_id, new, by) VALUES (?, ?, ?, ?, ?, 'us')",
+            (at, "server.moved", deployment, server, new),
+        )
+
     def drain(self, server: int) -> None:
         self._connection.execute("UPDATE servers SET state = 'DRAINING' WHERE id = ?", (server,))
 
