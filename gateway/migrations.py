@@ -39,6 +39,24 @@ def m005_attempts(db: Database) -> None:
     db.execute("CREATE INDEX failed_attempts_at ON failed_attempts (at)")
 
 
+@MIGRATIONS()
+def m006_scopes_and_teams(db: Database) -> None:
+    for statement in SCOPES_AND_TEAMS.split(";;"):
+        db.execute(statement)
+
+
+@MIGRATIONS()
+def m007_demand(db: Database) -> None:
+    """What each worker has at hand, and when each deployment was asked for and wished awake."""
+    db.execute(
+        "CREATE TABLE load (worker TEXT NOT NULL, deployment_id TEXT NOT NULL, inflight INTEGER NOT NULL,"
+        " waiting INTEGER NOT NULL, at REAL NOT NULL, PRIMARY KEY (worker, deployment_id)) WITHOUT ROWID"
+    )
+    db.execute(
+        "CREATE TABLE wakes (deployment_id TEXT PRIMARY KEY, last_request_at REAL, wanted_at REAL) WITHOUT ROWID"
+    )
+
+
 SCHEMA_1 = """
 CREATE TABLE keys (
     id INTEGER PRIMARY KEY,
@@ -153,4 +171,27 @@ CREATE TABLE usage_ever (
     duration_le_10 INTEGER NOT NULL,
     PRIMARY KEY (model, provider, status)
 ) WITHOUT ROWID
+"""
+
+SCOPES_AND_TEAMS = """
+ALTER TABLE keys ADD COLUMN kind TEXT NOT NULL DEFAULT 'user';;
+ALTER TABLE keys ADD COLUMN models TEXT NOT NULL DEFAULT '[]';;
+ALTER TABLE keys ADD COLUMN model_map TEXT NOT NULL DEFAULT '{}';;
+ALTER TABLE keys ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;;
+ALTER TABLE keys ADD COLUMN limits TEXT NOT NULL DEFAULT '{}';;
+ALTER TABLE keys ADD COLUMN previous_hash TEXT;;
+ALTER TABLE keys ADD COLUMN previous_until REAL;;
+ALTER TABLE keys ADD COLUMN rotated_at REAL;;
+CREATE TABLE teams (
+    name TEXT PRIMARY KEY,
+    tags TEXT NOT NULL DEFAULT '[]',
+    models TEXT NOT NULL DEFAULT '[]',
+    limits TEXT NOT NULL DEFAULT '{}',
+    created_at REAL NOT NULL,
+    created_by TEXT NOT NULL
+) WITHOUT ROWID;;
+CREATE TRIGGER teams_added AFTER INSERT ON teams BEGIN UPDATE key_changes SET generation = generation + 1; END;;
+CREATE TRIGGER teams_changed AFTER UPDATE ON teams BEGIN UPDATE key_changes SET generation = generation + 1; END;;
+CREATE TRIGGER teams_gone AFTER DELETE ON teams BEGIN UPDATE key_changes SET generation = generation + 1; END;;
+CREATE INDEX audit_subject ON audit (subject, id)
 """
