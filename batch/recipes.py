@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from batch.images import choice, orders
 from batch.planning import planner
 from batch.render import Templates, output_pattern, time_limit
 from lifecycle.errors import BadSettings, NoSpace
+from lifecycle.imagefolder import image_folder
 from lifecycle.models import ModelFacts
 from lifecycle.plans import Plan
 from lifecycle.ports import Script
@@ -28,7 +30,43 @@ class Recipes:
         self._templates = Templates(Path(source_root) / "sbatch_templates")
 
     def plan(self, facts: ModelFacts, **wishes: object) -> Plan:
-        return planner.plan(facts, self._settings, wishes)
+        image, overlay = wishes.pop("image", None), wishes.pop("overlay", None)
+        made = planner.plan(facts, self._settings, wishes)
+        return choice.with_image(made, self._settings, str(image) if image else None, str(overlay) if overlay else None)
+
+    def image(self, image: str, reference: str, kind: str) -> Script:
+        folder, key = image_folder(self._settings.site.shared, image), f"dz-image-{image}"
+        order = orders.order(self._settings, image, reference, kind)
+        _write_if_changed(folder / "build.json", order)
+        if kind == "apptainer":
+            definition = self._templates.render("image.def", image=image, source=order["source"])
+            self._write(folder / "image.def", key, definition, folder)
+        text = self._templates.render(
+            "image.sbatch",
+            key=key,
+            image=image,
+            kind=kind,
+            reference=reference,
+            folder=folder,
+            output=output_pattern(folder, "slurm-%j.out"),
+            time=time_limit(self._settings.images.hours * 3600),
+            comment=_comment(image),
+            **self._building(),
+            **self._common,
+        )
+        return self._write(folder / f"{key}.sbatch", key, text, folder)
+
+    def _building(self) -> dict[str, Any]:
+        """With GPUs for its trial where the settings say so, and never with the QOS that preempts."""
+        cluster, count = self._settings.cluster, self._settings.images.gpus
+        light = self._light(cluster.account)
+        gpu = next(iter(cluster.gpus.values()), None)
+        if not count or gpu is None:
+            return {**light, "gres": "", "cpus": 0, "memory": ""}
+        kind = f":{gpu.gres}" if gpu.gres else ""
+        memory = _memory(gpu.host_memory * count, whole=False)
+        return {**light, "partition": cluster.partition, "gres": f"gpu{kind}:{count}", "cpus": gpu.cpus * count,
+                "memory": memory}  # fmt: skip
 
     def cache(self, deployment: Deployment, attempt: int) -> Script:
         folder = self._write_plan(deployment)
@@ -42,7 +80,7 @@ class Recipes:
             output=output_pattern(folder.cache, "slurm-%j.out"),
             time=self._light_time(),
             comment=_comment(deployment.id),
-            **self._light(deployment.plan),
+            **self._light(deployment.plan.account),
             **self._common,
         )
         return self._write(folder.script(key), key, text, folder.cache)
@@ -71,7 +109,7 @@ class Recipes:
             output=output_pattern(here, "slurm-%A_%a.out"),
             time=self._light_time(),
             comment=_comment(deployment.id),
-            **self._light(deployment.plan),
+            **self._light(deployment.plan.account),
             **self._common,
         )
         return self._write(folder.script(key), key, text, here)
@@ -112,12 +150,12 @@ class Recipes:
             **self._common,
         )
 
-    def _light(self, plan: Plan) -> dict[str, Any]:
+    def _light(self, account: str) -> dict[str, Any]:
         cluster = self._settings.cluster
         return {
             "partition": cluster.light_partition or cluster.partition,
             "qos": cluster.light_qos,
-            "account": plan.account,
+            "account": account,
             "wckey": cluster.wckey,
             "extra": _options(cluster.light_extra),
         }
@@ -141,7 +179,8 @@ class Recipes:
 
     def _launch(self, deployment: Deployment) -> dict[str, Any]:
         """launch.json: everything the node launcher has to know, so that nodes read no settings."""
-        plan = deployment.plan
+        plan, shared = deployment.plan, self._settings.site.shared
+        overlay = choice.check(plan, self._settings)
         ladder = []
         for rung in plan.ladder:
             runtime = self._settings.runtimes.get(rung.runtime)
@@ -154,15 +193,15 @@ class Recipes:
                 {
                     "engine": rung.engine,
                     "runtime": rung.runtime,
-                    "argv": list(runtime.command),
+                    "argv": orders.placed(shared, runtime.command, plan.image),
                     "args": [*runtime.args, *rung.args],
-                    "environment": dict(runtime.environment),
+                    "environment": orders.overlaid(shared, runtime.environment, overlay),
                     "start_timeout_s": runtime.start_timeout_s,
                     "why": rung.why,
                 }
             )
         return {
-            "model_folder": str(model_folder(self._settings.site.shared, deployment.model, deployment.revision)),
+            "model_folder": str(model_folder(shared, deployment.model, deployment.revision)),
             "served_name": deployment.model,
             "ladder": ladder,
             "plan": plan.to_dict(),

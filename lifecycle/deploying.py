@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from lifecycle import deployments, queries, servers
+from lifecycle import deployments, overlays, queries, servers
 from lifecycle.ending import TIMED, step_ending
-from lifecycle.errors import SubmissionRefused
+from lifecycle.errors import Refused, SubmissionRefused
 from lifecycle.jobs import JobState, Snapshot
 from lifecycle.naming import job_key
 from lifecycle.ports import Verdict
@@ -20,11 +20,22 @@ def step_deployment(world: World, deployment: Deployment, snapshot: Snapshot) ->
     if deployment.state in TIMED and step_ending(world, deployment):
         return
     alive = [s for s in queries.servers_of(world.ledger.connection, deployment.id) if s.state in servers.ALIVE]
+    if deployment.state in deployments.NEEDS_SERVER and not alive and not _overlaid(world, deployment):
+        return
     if deployment.state in deployments.NEEDS_SERVER and not alive:
         _want_server(world, deployment)
         return
     if (step := STEPS.get(deployment.state)) is not None:
         step(world, deployment, alive, snapshot)
+
+
+def _overlaid(world: World, deployment: Deployment) -> bool:
+    """Is what goes over its image built? What can't be built breaks it."""
+    try:
+        return overlays.ready(world, deployment)
+    except Refused as refusal:
+        _break(world, deployment, {"sentence": str(refusal), "next_step": refusal.next_step})
+        return False
 
 
 def _want_server(world: World, deployment: Deployment) -> None:

@@ -44,6 +44,9 @@ class Plan:
     walltime_s: int = 86400  # of one job
     lasts_s: float | None = None  # from its first preview on it serves so long, then it is retired; None: no end
     ladder: tuple[Rung, ...] = ()
+    image: str = ""  # what {image} in a runtime's command stands for; empty: no runtime of the ladder asks
+    image_digest: str = ""
+    overlay: str = ""  # packages that go before the image's, for this deployment alone: a fork, a commit
     trust_remote_code: bool = False
     allow_pickle: bool = False
     expected_load_s: float | None = None

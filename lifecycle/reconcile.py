@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lifecycle import queries
+from lifecycle import images, queries, swaps
 from lifecycle.deploying import step_deployment
 from lifecycle.errors import DayzeroError, Refused
+from lifecycle.images import step_image
 from lifecycle.jobs import JobState, Snapshot
 from lifecycle.overreach import step_overreach
 from lifecycle.preempting import step_victim
@@ -56,6 +57,9 @@ def tick(world: World) -> Tick:
     return Tick(rows, tuple(stumbles), snapshot.ok)
 
 
+    for image in images.open_images(db):
+        rows += 1
+        _try(stumbles, image.id, lambda i=image: step_image(world, i, snapshot))
 def _snapshot(world: World) -> Snapshot:
     """One question for all jobs; none at all when nothing is going on."""
     handles = {job.handle for job in queries.live_jobs(world.ledger.connection) if job.handle}
@@ -64,6 +68,7 @@ def _snapshot(world: World) -> Snapshot:
         return Snapshot(taken_at=world.clock(), ok=True, jobs={})
     return replace(world.scheduler.snapshot(handles), asked=frozenset(handles))
 
+    handles |= {image.handle for image in images.open_images(world.ledger.connection) if image.handle}
 
 def _write_down(world: World, snapshot: Snapshot) -> None:
     """Keep each job's state. Ends last of all, so that whoever is killed before this asks for the job again."""
@@ -94,6 +99,14 @@ def _note_silence(world: World, snapshot: Snapshot) -> None:
     """One event when the scheduler falls silent, one when it speaks again."""
     with world.ledger.write() as db:
         row = db.execute("SELECT value FROM cursors WHERE name = 'scheduler_silent'").fetchone()
+def _try(stumbles: list[str], name: str, step: Callable[[], None]) -> None:
+    """A row that is no deployment's: what stops it is said, and it comes again at the next tick."""
+    try:
+        step()
+    except Exception as error:  # one bad row must not stop the line
+        stumbles.append(f"{name}: {error.advice if isinstance(error, DayzeroError) else repr(error)}")
+
+
         silent = bool(row and row[0])
         if silent == (not snapshot.ok):
             return

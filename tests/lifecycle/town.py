@@ -103,6 +103,9 @@ class TownRecipes:
         return self._script(job_key(deployment.id, "exam", run, attempt))
 
     def draft(self, plan: Plan) -> Script:
+    def image(self, image: str, reference: str, kind: str) -> Script:
+        return self._script(f"dz-image-{image}")
+
         return self._script("draft")
 
 
