@@ -53,22 +53,22 @@ def tick(world: World) -> Tick:
         deployment = queries.deployment(db, name)
         if deployment.due_at <= world.clock():
             _step(world, deployment, stumbles, lambda d=deployment: step_deployment(world, d, snapshot))
+    for image in images.open_images(db):
+        rows += 1
+        _try(stumbles, image.id, lambda i=image: step_image(world, i, snapshot))
     _write_down(world, snapshot)
     return Tick(rows, tuple(stumbles), snapshot.ok)
 
 
-    for image in images.open_images(db):
-        rows += 1
-        _try(stumbles, image.id, lambda i=image: step_image(world, i, snapshot))
 def _snapshot(world: World) -> Snapshot:
     """One question for all jobs; none at all when nothing is going on."""
     handles = {job.handle for job in queries.live_jobs(world.ledger.connection) if job.handle}
     handles |= {victim.handle for victim in queries.open_victims(world.ledger.connection)}
+    handles |= {image.handle for image in images.open_images(world.ledger.connection) if image.handle}
     if not handles:
         return Snapshot(taken_at=world.clock(), ok=True, jobs={})
     return replace(world.scheduler.snapshot(handles), asked=frozenset(handles))
 
-    handles |= {image.handle for image in images.open_images(world.ledger.connection) if image.handle}
 
 def _write_down(world: World, snapshot: Snapshot) -> None:
     """Keep each job's state. Ends last of all, so that whoever is killed before this asks for the job again."""
@@ -107,6 +107,10 @@ def _try(stumbles: list[str], name: str, step: Callable[[], None]) -> None:
         stumbles.append(f"{name}: {error.advice if isinstance(error, DayzeroError) else repr(error)}")
 
 
+def _note_silence(world: World, snapshot: Snapshot) -> None:
+    """One event when the scheduler falls silent, one when it speaks again."""
+    with world.ledger.write() as db:
+        row = db.execute("SELECT value FROM cursors WHERE name = 'scheduler_silent'").fetchone()
         silent = bool(row and row[0])
         if silent == (not snapshot.ok):
             return
