@@ -66,10 +66,10 @@ class Recipes(Protocol):
     def exam(self, deployment: Deployment, run: int, attempt: int, shards: int) -> Script:
         """The array script that runs `python -m gauntlet.runner --folder <run folder> --shard $SLURM_ARRAY_TASK_ID`."""
 
-    def draft(self, plan: Plan) -> Script:
     def image(self, image: str, reference: str, kind: str) -> Script:
         """The script that builds and tries an image (or overlay). Refused when the settings lack something for it."""
 
+    def draft(self, plan: Plan) -> Script:
         """The serve script of a plan that is not approved yet, in a temporary place, for `Scheduler.forecast`."""
 
 

@@ -95,10 +95,6 @@ def _step(world: World, deployment: Deployment, stumbles: list[str], step: Calla
             )
 
 
-def _note_silence(world: World, snapshot: Snapshot) -> None:
-    """One event when the scheduler falls silent, one when it speaks again."""
-    with world.ledger.write() as db:
-        row = db.execute("SELECT value FROM cursors WHERE name = 'scheduler_silent'").fetchone()
 def _try(stumbles: list[str], name: str, step: Callable[[], None]) -> None:
     """A row that is no deployment's: what stops it is said, and it comes again at the next tick."""
     try:

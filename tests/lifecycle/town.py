@@ -102,10 +102,10 @@ class TownRecipes:
     def exam(self, deployment: Deployment, run: int, attempt: int, shards: int) -> Script:
         return self._script(job_key(deployment.id, "exam", run, attempt))
 
-    def draft(self, plan: Plan) -> Script:
     def image(self, image: str, reference: str, kind: str) -> Script:
         return self._script(f"dz-image-{image}")
 
+    def draft(self, plan: Plan) -> Script:
         return self._script("draft")
 
 
