@@ -21,6 +21,36 @@ def _engine(e: Event, d: Deployment) -> str:
     )
 
 
+def _elder(e: Event) -> str:
+    return str(e.detail.get("elder") or "its elder")
+
+
+def _share(e: Event) -> str:
+    return f"{e.detail.get('share') or 0:.0%}"
+
+
+def took_over(e: Event) -> str:
+    """A successor has all requests."""
+    return (
+        f"{e.deployment_id} answers all requests to {_elder(e)}, which is kept for "
+        f"{duration(e.detail.get('keep_s'))}: `dayzero rollback {e.deployment_id}` brings it back at once."
+    )
+
+
+def halted(e: Event) -> str:
+    """A successor was worse and has none of the requests any more."""
+    return (
+        f"{e.deployment_id} was worse than {_elder(e)}, which has all requests again: {e.detail.get('sentence')} "
+        f"`dayzero swap {e.deployment_id} --resume` tries once more, `dayzero rollback {e.deployment_id}` gives it up."
+    )
+
+
+def rolled_back(e: Event) -> str:
+    """A person took a swap back."""
+    because = e.detail.get("because") or ""
+    return f"{e.by} rolled back: {_elder(e)} has all requests again, {e.deployment_id} drains. {because}".strip()
+
+
 LINES: dict[str, Line] = {
     "deployment.approved": lambda e, d: f"{e.by} approved it. The weights are being fetched.",
     "deployment.cached": lambda e, d: f"The weights are here: {size(e.detail.get('bytes'))}.",
@@ -48,6 +78,22 @@ LINES: dict[str, Line] = {
     ),
     "deployment.retried": lambda e, d: f"{e.by} tries again.",
     "deployment.drained": lambda e, d: "Everything is given back.",
+    "swap.wanted": lambda e, d: (
+        f"{e.by} wants it in the place of {_elder(e)}: once it has passed, it answers "
+        f"{', '.join(str(step) for step in e.detail.get('steps') or [])} % of the requests, step by step."
+    ),
+    "swap.began": lambda e, d: f"It answers {_share(e)} of the requests to {_elder(e)}.",
+    "swap.stepped": lambda e, d: (
+        f"As good as {_elder(e)} in {e.detail.get('requests', 0)} requests: it answers {_share(e)} of them now."
+    ),
+    "swap.resumed": lambda e, d: f"{e.by} gives it another try: {_share(e)} of the requests to {_elder(e)}.",
+    "swap.took_over": lambda e, d: took_over(e),
+    "swap.halted": lambda e, d: halted(e),
+    "swap.rolled_back": lambda e, d: rolled_back(e),
+    "swap.returned": lambda e, d: f"No request comes to it any more: {_elder(e)} has its place back.",
+    "swap.finished": lambda e, d: f"It has taken the place of {_elder(e)}, which drains.",
+    "swap.lost": lambda e, d: f"It does not replace {_elder(e)}, which goes on: {e.detail.get('sentence')}",
+    "swap.alone": lambda e, d: f"{e.detail.get('sentence')} It answers to its names from now on.",
     "server.running": lambda e, d: f"Slurm gave it {e.detail.get('nodes')}; the engine loads.",
     "server.ready": _engine,
     "server.requeued": lambda e, d: (
@@ -93,16 +139,25 @@ NOTICES: dict[str, Callable[[Event], str]] = {
     "note.scheduler_silent": lambda e: f"Slurm is silent: {e.detail.get('sentence')} Nothing is lost.",
     "note.scheduler_back": lambda e: "Slurm answers again.",
     "note.watch_failed": lambda e: f"Watching {e.detail.get('source')}: {e.detail.get('sentence')}",
+    "note.watch_back": lambda e: f"Watching {e.detail.get('source')}: it answers again.",
+    "note.gone": lambda e: str(e.detail.get("sentence")),
+    "note.renamed": lambda e: str(e.detail.get("sentence")),
+    "note.update": lambda e: f"{e.detail.get('sentence')} {e.detail.get('next_step') or ''}".strip(),
     "note.webhook_dead": lambda e: (
         f"The webhook {e.detail.get('hook')} did not take event {e.detail.get('event')}: {e.detail.get('sentence')}"
         " It is kept: `dayzero webhooks retry` sends it again."
     ),
     "note.variant": lambda e: f"{e.detail.get('sentence')} {e.detail.get('next_step') or ''}".strip(),
+    "swap.took_over": took_over,
+    "swap.halted": halted,
+    "swap.rolled_back": rolled_back,
     "note.promise": lambda e: f"{e.detail.get('sentence')} {e.detail.get('next_step') or ''}".strip(),
 }
 """Event kind → its sentence in the channel itself."""
 
-MAILED = frozenset({"deployment.passed", "deployment.failed", "deployment.undecided", "deployment.broke"})
+MAILED = frozenset(
+    {"deployment.passed", "deployment.failed", "deployment.undecided", "deployment.broke", "swap.halted"}
+)
 """Kinds that the alert addresses get, besides new releases."""
 
 SAVE_YOUR_WORK = (

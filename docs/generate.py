@@ -11,12 +11,13 @@ from pydantic_core import PydanticUndefined
 
 from bot.commands import HELP
 from bot.hooks.catalogue import CATALOGUE
-from lifecycle import deployments, releases, servers, victims
+from lifecycle import deployments, releases, servers, swaps, victims
 from lifecycle.deployments import DEPLOYMENT
 from lifecycle.machine import BROKE_IN, Machine
 from lifecycle.releases import RELEASE
 from lifecycle.servers import SERVER
 from lifecycle.settings import SECRETS, Settings
+from lifecycle.swaps import SWAP
 from lifecycle.victims import VICTIM
 
 HERE = Path(__file__).parent
@@ -27,8 +28,8 @@ NOTICE = "Written by `python -m docs.generate`; a test compares it with the code
 
 
 def machines() -> str:
-    pairs = ((RELEASE, releases), (DEPLOYMENT, deployments), (SERVER, servers), (VICTIM, victims))
-    parts = ["# The four machines", NOTICE, "What each state asks of a person: [operate.md](operate.md)."]
+    pairs = ((RELEASE, releases), (DEPLOYMENT, deployments), (SERVER, servers), (VICTIM, victims), (SWAP, swaps))
+    parts = ["# The five machines", NOTICE, "What each state asks of a person: [operate.md](operate.md)."]
     for machine, module in pairs:
         parts += [f"## {machine.name.capitalize()}", module.__doc__.strip(), diagram(machine)]
     return "\n\n".join(parts) + "\n"

@@ -4,7 +4,7 @@ Every method raises only lifecycle.errors: a Transient one is tried again at the
 a person.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +13,7 @@ from lifecycle.jobs import Forecast, Snapshot
 from lifecycle.models import ModelFacts
 from lifecycle.plans import Plan
 from lifecycle.records import Deployment, Server
+from lifecycle.swaps import Quality
 
 
 @dataclass(frozen=True)
@@ -116,3 +117,6 @@ class Registry(Protocol):
 
     def serves(self, generation: int) -> bool:
         """Has every live gateway worker taken over the routing of this generation (or a later one)?"""
+
+    def quality(self, deployments: Collection[str], since: float) -> Mapping[str, Quality]:
+        """How each of these has answered since then (epoch seconds)."""

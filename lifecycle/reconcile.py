@@ -17,6 +17,7 @@ from lifecycle.preempting import step_victim
 from lifecycle.records import Deployment
 from lifecycle.serving import step_server
 from lifecycle.submission import look
+from lifecycle.swapping import step_swap
 from lifecycle.world import World
 
 
@@ -34,9 +35,12 @@ def tick(world: World) -> Tick:
     db = world.ledger.connection
     snapshot = _snapshot(world)
     _note_silence(world, snapshot)
+    stumbles: list[str] = []
+    for swap in swaps.open_swaps(db):
+        successor = queries.deployment(db, swap.successor)
+        _step(world, successor, stumbles, lambda s=swap: step_swap(world, s))
     if not snapshot.ok:
         return Tick(0, (snapshot.silence,), False)  # UNKNOWN moves nothing, and a submission would only wait in vain
-    stumbles: list[str] = []
     due = {d.id: d for d in queries.due_deployments(db, world.clock())}
     rows = 0
     for server in queries.live_servers(db):

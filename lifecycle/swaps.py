@@ -11,6 +11,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from lifecycle.machine import Machine
+from lifecycle.settings import Swap as Settings
 
 COMING, CANARY, HALTED, TAKEN, RETURNING, DONE, BACK, LOST = (
     "COMING CANARY HALTED TAKEN RETURNING DONE BACK LOST".split()
@@ -85,6 +86,21 @@ class SwapRules:
     ttft: float = 1.5
     requests: int = 20
     failures: int = 3
+
+    @classmethod
+    def of(cls, swap: Settings) -> "SwapRules":
+        return cls(
+            steps=swap.steps,
+            step_s=swap.step_minutes * 60,
+            keep_s=swap.keep_minutes * 60,
+            errors=swap.worse_errors,
+            ttft=swap.worse_ttft,
+            requests=swap.judged_requests,
+            failures=swap.judged_failures,
+        )
+
+
+USUAL_RULES = SwapRules()
 
 
 def worse(elder: Quality, successor: Quality, rules: SwapRules) -> str:

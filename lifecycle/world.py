@@ -6,6 +6,7 @@ from pathlib import Path
 from lifecycle.guards import NO_RAILS, Rails
 from lifecycle.ledger import Ledger
 from lifecycle.ports import Clock, Exams, Recipes, Registry, Scheduler
+from lifecycle.swaps import USUAL_RULES, SwapRules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,3 +39,4 @@ class World:
     shared: Path
     limits: Limits = Limits()
     rails: Rails = NO_RAILS
+    swapping: SwapRules = USUAL_RULES

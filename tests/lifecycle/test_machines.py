@@ -10,12 +10,13 @@ from lifecycle.errors import WrongMove
 from lifecycle.machine import BROKE_IN, Machine
 from lifecycle.releases import RELEASE
 from lifecycle.servers import ALIVE, SERVER
+from lifecycle.swaps import SWAP
 from lifecycle.victims import VICTIM
 
 DECIDED = {releases.APPROVED, releases.SKIPPED, releases.WITHDRAWN}
 """Where a release rests; from each of them a person, or the Hub, can still take it up again."""
 
-MACHINES = [RELEASE, DEPLOYMENT, SERVER, VICTIM]
+MACHINES = [RELEASE, DEPLOYMENT, SERVER, VICTIM, SWAP]
 
 
 def targets(machine: Machine, state: str) -> set[str]:

@@ -16,6 +16,7 @@ from lifecycle.plans import Plan
 from lifecycle.ports import ExamProgress, Script, Verdict
 from lifecycle.records import Deployment, Server
 from lifecycle.runfolder import RunFolder, model_folder, write_json
+from lifecycle.swaps import Quality
 from lifecycle.world import Limits, World
 
 SHA = "3f2a1b" + "0" * 34
@@ -135,9 +136,13 @@ class TownExams:
 @dataclass
 class TownRegistry:
     open: bool = True
+    seen: dict[str, Quality] = field(default_factory=dict)
 
     def serves(self, generation: int) -> bool:
         return self.open
+
+    def quality(self, deployments, since: float) -> dict[str, Quality]:
+        return {one: self.seen.get(one, Quality()) for one in deployments}
 
 
 def plan(model: str = "acme/Tiny-Good") -> Plan:
