@@ -63,6 +63,7 @@ class Call:
     cost_estimated: bool = False
     settled: bool = False
     dialect: Dialect = OPENAI
+    priority: int = 0
     session: bytes = b""  # the caller's word for a conversation: it stays with one replica
     lines: bytes = b""  # more headers of the answer, each with its line end
 

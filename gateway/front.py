@@ -10,7 +10,7 @@ from gateway.admission import Check
 from gateway.app import App, bearer
 from gateway.asgi import run
 from gateway.call import Call
-from gateway.errors import ApiError, no_endpoint, unknown_model
+from gateway.errors import ApiError, unknown_model
 from gateway.gate import Gate
 from gateway.listing import callable_names
 from gateway.log import say
@@ -73,11 +73,8 @@ class Front:
 
     async def _ask(self, call: Call, reply: HttpReply) -> None:
         gate, tags = self._gate, call.caller.tags
-        if candidates := gate.live.table.find(call.asked, tags):
-            if not any(one.endpoints for one in candidates):
-                call.provider, call.model, call.deployment_id = "own", candidates[0].model, candidates[0].id
-                raise no_endpoint(call.asked, "its server is starting or moving")
-            await gate.own.answer(call, candidates, reply)
+        if gate.live.table.find(call.asked, tags):
+            await gate.own.answer(call, lambda: gate.live.table.find(call.asked, tags), reply)
         elif (model := gate.providers.find(call.asked, tags)) is not None:
             await gate.foreign.answer(call, model, reply)
         else:

@@ -11,11 +11,13 @@ from gateway.ledger.keeper import Keeper
 from gateway.live import Live
 from gateway.own import Own
 from gateway.providers import Providers
-from gateway.replicas import Fleet
+from gateway.replicas import Fleet, Replica
 from gateway.router import LiteLLM
 from gateway.routing import Endpoint
+from gateway.seats import Seats
 from gateway.store import open_store
 from gateway.upstream import Pool
+from gateway.waking import Waking
 from gateway.writer import Writer
 from lifecycle.settings import Settings
 
@@ -29,17 +31,33 @@ class Gate:
         self.keys = KeyRing(settings.gateway_path)
         self.providers = Providers(settings.gateway.providers_file, environment)
         self.litellm = LiteLLM()
-        self.pool = Pool()
+        self.pool = Pool(settings.gateway.first_byte_s, settings.gateway.between_bytes_s)
         self.fleet = Fleet(self._probe)
-        self.fleet.on_change = self.litellm.note
-        self.own = Own(self.pool, self.fleet, self.writer, settings.gateway.gpu_hour_price)
+        self.fleet.on_change = self._heard
+        self.seats = Seats(self.fleet, settings.gateway.queue, settings.gateway.workers)
+        self.waking = Waking(self.writer, settings.gateway.queue.hold_s)
+        price = settings.gateway.gpu_hour_price
+        self.own = Own(self.pool, self.fleet, self.writer, price, self.seats, self.waking)
         self.foreign = Foreign(self.litellm, self.writer)
-        self.live = Live(settings.ledger_path, self.fleet, self.providers, self.keys, self.litellm, self.writer)
+        self.live = Live(
+            settings.ledger_path,
+            self.fleet,
+            self.providers,
+            self.keys,
+            self.litellm,
+            self.writer,
+            self.seats,
+            self.waking,
+        )
         self.checks: list[Check] = []
         self.live.look()
         self.litellm.sync(self.live.table, self.providers)
         self.keeper = Keeper(settings.gateway_path, settings.gateway.keep_requests_days)
         self._watching = asyncio.create_task(self.live.run())
+
+    def _heard(self, replica: Replica) -> None:
+        self.litellm.note(replica)
+        self.seats.look()
 
     async def _probe(self, endpoint: Endpoint) -> bool:
         return await self.own.probe(endpoint)

@@ -11,6 +11,7 @@ import uuid
 from pathlib import Path
 
 from gateway import routing
+from gateway.demand import LOAD, SWEEP_LOAD, UNLOAD
 from gateway.keys import KeyRing
 from gateway.log import say
 from gateway.providers import Providers
@@ -18,7 +19,9 @@ from gateway.quality import KEEP_ATTEMPTS_S, SWEEP_ATTEMPTS
 from gateway.replicas import Fleet
 from gateway.router import LiteLLM
 from gateway.routing import Table
+from gateway.seats import Seats
 from gateway.store import read_only
+from gateway.waking import Waking
 from gateway.writer import Writer
 
 EVERY_S = 0.1
@@ -33,7 +36,15 @@ class Live:
     """`problem` is empty once the ledger was read; `table` is the last one that could be."""
 
     def __init__(
-        self, ledger: Path, fleet: Fleet, providers: Providers, keys: KeyRing, litellm: LiteLLM, writer: Writer
+        self,
+        ledger: Path,
+        fleet: Fleet,
+        providers: Providers,
+        keys: KeyRing,
+        litellm: LiteLLM,
+        writer: Writer,
+        seats: Seats,
+        waking: Waking,
     ):
         self.table = Table()
         self.problem = "The ledger was not read yet."
@@ -43,6 +54,9 @@ class Live:
         self._keys = keys
         self._litellm = litellm
         self._writer = writer
+        self._seats = seats
+        self._waking = waking
+        self._loaded: set[str] = set()
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._stale = True
@@ -59,6 +73,8 @@ class Live:
         changed = self._providers.look()
         if moved or changed:
             self._litellm.sync(self.table, self._providers)
+        if moved:
+            self._seats.look()
         if moved or time.monotonic() - self._reported_at > HEARTBEAT_S:
             self._report()
 
@@ -100,15 +116,31 @@ class Live:
         if not self.problem:
             busy = sum(self._fleet.busy(one) for one in self.table.served)
             self._writer.put(REPORT, (self.worker, os.getpid(), self.table.generation, time.time(), busy))
+            self._report_load()
+
+    def _report_load(self) -> None:
+        waiting = self._seats.waiting()
+        now, loaded = time.time(), set()
+        for one in self.table.served:
+            inflight, line = self._fleet.busy(one), waiting.get(one.id, 0)
+            if inflight or line:
+                loaded.add(one.id)
+            if inflight or line or one.id in self._loaded:  # what was busy is reported idle once
+                self._writer.put(LOAD, (self.worker, one.id, inflight, line, now))
+        self._loaded = loaded
+        self._waking.flush()
 
     async def run(self) -> None:
         self._writer.put(SWEEP, (time.time() - 60,))
+        self._writer.put(SWEEP_LOAD, (time.time() - 60,))
         self._writer.put(SWEEP_ATTEMPTS, (time.time() - KEEP_ATTEMPTS_S,))
         while True:
             self.look()
             await asyncio.sleep(EVERY_S)
 
     def close(self) -> None:
+        self._waking.flush()
         self._writer.put(FORGET, (self.worker,))
+        self._writer.put(UNLOAD, (self.worker,))
         if self._connection is not None:
             self._connection.close()

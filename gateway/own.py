@@ -7,7 +7,7 @@ the first byte once only, because a request that kills one engine must not be le
 import asyncio
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.call import PATH_OF, Call, Reply, finish
@@ -15,9 +15,11 @@ from gateway.errors import ApiError, backend_trouble, no_endpoint, too_slow
 from gateway.log import say
 from gateway.quality import FAILED_ATTEMPT
 from gateway.replicas import Fleet, Replica
-from gateway.routing import Endpoint, Served
+from gateway.routing import Endpoint
+from gateway.seats import Find, Seat, Seats
 from gateway.transformers_wire import TransformersWire
-from gateway.upstream import SILENCE_S, Address, Connection, Lost, NotConnected, Pool, Silent, address_of
+from gateway.upstream import Address, Connection, Lost, NotConnected, Pool, Silent, address_of
+from gateway.waking import Waking
 from gateway.wire import Garbage, OpenAIWire, Wire, dumps, loads
 from gateway.writer import Writer
 
@@ -45,20 +47,24 @@ class Own:
     fleet: Fleet
     writer: Writer
     gpu_hour_price: float
+    seats: Seats
+    waking: Waking
 
-    async def answer(self, call: Call, candidates: Sequence[Served], reply: Reply) -> None:
-        """Answer the call from one of the candidates' replicas. Raises ApiError when nothing was sent yet."""
+    async def answer(self, call: Call, find: Find, reply: Reply) -> None:
+        """Answer the call from one of the replicas that `find` finds. Raises ApiError when nothing was sent yet."""
+        candidates = find()
         call.provider = "own"
         call.model = candidates[0].model
         call.deployment_id = candidates[0].id
+        self.waking.asked(candidates)
         tried: set[Replica] = set()
         arrived = 0
         error = None
-        while (chosen := self.fleet.choose(candidates, tried)) is not None:
-            served, replica = chosen
+        while (seat := await self.seats.take(call, find, tried, self.waking.hold_s)) is not None:
+            served, replica = seat.served, seat.replica
             tried.add(replica)
             try:
-                await self._attempt(call, served, replica, reply)
+                await self._attempt(call, seat, reply)
                 return
             except Failed as failure:
                 error = failure.error
@@ -68,28 +74,27 @@ class Own:
                 say("attempt.failed", id=call.id, endpoint=replica.endpoint.id, reason=str(failure))
                 if arrived > 1:
                     break
-        raise error or no_endpoint(call.asked)
+        raise error or self.waking.trouble(call.asked, find())
 
-    async def _attempt(self, call: Call, served: Served, replica: Replica, reply: Reply) -> None:
-        endpoint = replica.endpoint
+    async def _attempt(self, call: Call, seat: Seat, reply: Reply) -> None:
+        served, replica, endpoint = seat.served, seat.replica, seat.replica.endpoint
         call.model, call.deployment_id, call.endpoint_id = served.model, served.id, endpoint.id
-        wire: Wire = WIRES.get(endpoint.engine, OpenAIWire)(call, endpoint.backend_model)
         address = address_of(endpoint.url)
-        request = _request(call, address, wire.request())
-        mark = replica.enter()
-        left = False
 
         def leave() -> None:
-            nonlocal left
-            if not left:
-                left = True
-                call.cost = replica.leave(mark) / 3600 * served.gpus * self.gpu_hour_price
-                call.cost_estimated = True
+            seat.leave()
+            call.cost = seat.share_s / 3600 * served.gpus * self.gpu_hour_price
+            call.cost_estimated = True
 
-        connection = None
+        connection = wire = None
         try:
+            wire = WIRES.get(endpoint.engine, OpenAIWire)(call, endpoint.backend_model)
+            request = _request(call, address, wire.request())
             connection = await self.pool.take(address)
+            began = time.monotonic()
             status = await connection.ask(request)
+            now = time.monotonic()
+            replica.answered(now - began, now)
             if status >= 400:
                 await self._refused(call, replica, status, connection)
             elif call.stream:
@@ -101,7 +106,8 @@ class Own:
             self.fleet.failed(replica, str(error))
             raise Failed(no_endpoint(call.asked, str(error)), arrived=False) from error
         except Silent:
-            raise too_slow(f"The model sent nothing for {SILENCE_S:g} s. Ask for less, or stream.") from None
+            patience = f"{self.pool.first_byte_s:g} s"
+            raise too_slow(f"The model sent nothing for {patience}. Ask for less, or stream.") from None
         except Lost as error:  # reset, closed, cut off: before the first byte went to the caller
             self.fleet.failed(replica, "connection lost")
             raise Failed(no_endpoint(call.asked, "the connection to it broke"), arrived=True) from error
@@ -109,7 +115,8 @@ class Own:
             raise Failed(backend_trouble(f"The model's server sent {error}. Try again."), arrived=True) from error
         finally:
             leave()
-            call.count_chunks(wire.chunks)
+            if wire is not None:
+                call.count_chunks(wire.chunks)
             if connection is not None:
                 self.pool.give_back(address, connection, only_the_end_is_missing=wire.done)
 

@@ -5,21 +5,25 @@ first: what it no longer lists is gone, whatever the probe says.
 """
 
 import asyncio
-import random
+import math
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Sequence
 
 from gateway.log import say
 from gateway.routing import Endpoint, Served, Table
 
 PROBE_FIRST_S = 0.05
 PROBE_MOST_S = 2.0
+FORGETS_S = 10.0
+"""What was learned of a replica's latency counts for a third after so long."""
 
 
 class Replica:
     """One endpoint. Its clock runs at 1/inflight: how far it goes during a request is that one's share of it."""
 
-    __slots__ = ("_clock", "_then", "endpoint", "failures", "healthy", "inflight", "reason")
+    __slots__ = (
+        "_clock", "_latency", "_latency_at", "_then", "endpoint", "failures", "healthy", "held_s", "inflight", "reason",
+    )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint):
         self.endpoint = endpoint
@@ -29,6 +33,9 @@ class Replica:
         self.reason = ""
         self._clock = 0.0
         self._then = 0.0
+        self._latency = 0.0
+        self._latency_at = 0.0
+        self.held_s = 0.0  # how long requests stayed, of late
 
     def enter(self) -> float:
         """A request starts here; give the returned mark back to `leave`."""
@@ -41,6 +48,20 @@ class Replica:
         self._tick()
         self.inflight -= 1
         return self._clock - mark
+
+    def answered(self, seconds: float, now: float) -> None:
+        """A first byte came after so long. A slow one counts at once, a fast one bit by bit."""
+        known = self.latency(now)
+        weight = math.exp((self._latency_at - now) / FORGETS_S) if known else 0.0
+        self._latency = max(seconds, known * weight + seconds * (1 - weight))
+        self._latency_at = now
+
+    def latency(self, now: float) -> float:
+        """Seconds to a first byte, as seen of late; towards 0, not seen, while nothing is asked of it."""
+        return self._latency * math.exp((self._latency_at - now) / FORGETS_S) if self._latency else 0.0
+
+    def held(self, seconds: float) -> None:
+        self.held_s += (seconds - self.held_s) * (0.2 if self.held_s else 1.0)
 
     def _tick(self) -> None:
         now = time.monotonic()
@@ -55,6 +76,7 @@ class Fleet:
     def __init__(self, probe: Callable[[Endpoint], Awaitable[bool]]):
         self._probe = probe
         self._replicas: dict[Endpoint, Replica] = {}
+        self._of: dict[str, list[Replica]] = {}  # by deployment
         self._probes: dict[Endpoint, asyncio.Task] = {}
         self.on_change: Callable[[Replica], None] = lambda replica: None
 
@@ -62,33 +84,23 @@ class Fleet:
         """Take over a new table. What stays keeps its state; a server that came up anew starts healthy."""
         listed = {endpoint for one in table.served for endpoint in one.endpoints}
         self._replicas = {endpoint: self._replicas.get(endpoint) or Replica(endpoint) for endpoint in listed}
+        self._of = {one.id: [self._replicas[endpoint] for endpoint in one.endpoints] for one in table.served}
         for endpoint in set(self._probes) - listed:
             self._probes.pop(endpoint).cancel()
 
-    def choose(self, candidates: Collection[Served], tried: Collection[Replica]) -> tuple[Served, Replica] | None:
-        """A deployment by weight, and in it the least busy healthy replica that was not tried. None: there is none."""
-        choices = [(one, up) for one in candidates if (up := self._untried(one, tried))]
-        if not choices:
-            return None
-        if len(choices) == 1:
-            served, up = choices[0]
-        else:
-            weights = [one.weight for one, _ in choices]
-            served, up = random.choices(choices, weights if sum(weights) > 0 else None)[0]
-        if len(up) == 1:
-            return served, up[0]
-        least = min(replica.inflight for replica in up)
-        return served, random.choice([replica for replica in up if replica.inflight == least])
+    def of(self, one: Served) -> Sequence[Replica]:
+        """All that the table lists for it now, whichever table `one` came from."""
+        return self._of.get(one.id, ())
 
-    def _untried(self, one: Served, tried: Collection[Replica]) -> list[Replica]:
-        found = [self._replicas[endpoint] for endpoint in one.endpoints if endpoint in self._replicas]
-        return [replica for replica in found if replica.healthy and replica not in tried]
+    def up(self, one: Served) -> list[Replica]:
+        """Those that answer."""
+        return [replica for replica in self._of.get(one.id, ()) if replica.healthy]
 
     def healthy(self, one: Served) -> int:
-        return len(self._untried(one, ()))
+        return len(self.up(one))
 
     def busy(self, one: Served) -> int:
-        return sum(self._replicas[endpoint].inflight for endpoint in one.endpoints if endpoint in self._replicas)
+        return sum(replica.inflight for replica in self.of(one))
 
     def failed(self, replica: Replica, reason: str) -> None:
         """Out of rotation until a probe succeeds."""

@@ -18,7 +18,12 @@ from lifecycle.swaps import OPEN, STANDS_IN
 PREFERENCE = (STABLE_TAG, PREVIEW_TAG, CANDIDATE_TAG)
 """One name under several tags: the first of these that the key may see."""
 
+UNKNOWN_WAKE_S = 300
+"""When nothing is known about how long a model takes to load."""
+
 ALIASES = (STABLE_TAG, PREVIEW_TAG)
+
+SLEEPERS = f"SELECT deployment_id, coalesce(wake_s, {UNKNOWN_WAKE_S}) AS wake_s FROM sleepers"
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Served:
     weight: float
     gpus: int  # of one server
     endpoints: tuple[Endpoint, ...] = ()
+    wake_s: float | None = None  # it sleeps, and would be up so long after somebody wants it
     aliases: tuple[str, ...] = ()  # models that it has replaced
     elder: str = ""  # whom it is to replace; only the swap says what it answers to beside its own names
     stands_in: bool = False  # it may answer for the elder
@@ -131,6 +137,7 @@ def read(connection: sqlite3.Connection) -> Table:
         columns = "id, model, revision, state, since, weight, plan, aliases"
         query = f"SELECT {columns} FROM deployments WHERE state IN ({marks})"
         deployments = connection.execute(query, states).fetchall()
+        sleepers = {row["deployment_id"]: row["wake_s"] for row in connection.execute(SLEEPERS)}
         marks = ", ".join("?" * len(OPEN))
         swaps = connection.execute(f"SELECT successor, elder, state FROM swaps WHERE state IN ({marks})", OPEN)
         elders = {row["successor"]: (row["elder"], row["state"] in STANDS_IN) for row in swaps}
@@ -146,6 +153,7 @@ def read(connection: sqlite3.Connection) -> Table:
             weight=row["weight"],
             gpus=_gpus(row["plan"]),
             endpoints=tuple(endpoints[row["id"]]),
+            wake_s=sleepers.get(row["id"]),
             aliases=tuple(json.loads(row["aliases"])),
             elder=elders.get(row["id"], ("", False))[0],
             stands_in=TAG_OF[row["state"]] != CANDIDATE_TAG and elders.get(row["id"], ("", False))[1],

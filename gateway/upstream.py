@@ -15,9 +15,6 @@ from urllib.parse import urlsplit
 import httptools
 
 CONNECT_S = 2.0
-SILENCE_S = 600.0
-"""No byte from the backend for this long: given up."""
-
 KEEP_S = 4.0  # vLLM closes an idle connection after 5 s: let it go before that, or a request meets the closing door
 END_S = 2.0
 ENOUGH = 2**18
@@ -36,7 +33,7 @@ class Lost(Exception):
 
 
 class Silent(Exception):
-    """Nothing came for SILENCE_S."""
+    """Nothing came for too long."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +71,7 @@ class Connection(asyncio.Protocol):
         self.asked = False
         self.complete = False
         self.at_end: Callable[[], None] | None = None
+        self.spoken = False  # some of the answer came
         self._headed = False
         self._framed = False
         self._keeps = False
@@ -191,6 +189,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         if self.at_end is None:
+            self.spoken = True
             self._parts.append(data)
             self._waiting += len(data)
 
@@ -207,7 +206,10 @@ class Connection(asyncio.Protocol):
 class Pool:
     """Connections by address; `sweep` once a second ends what is idle or silent for too long."""
 
-    def __init__(self) -> None:
+    def __init__(self, first_byte_s: float = 600.0, between_bytes_s: float = 300.0) -> None:
+        """How long a server may send nothing: from the request to its answer's beginning, and within the answer."""
+        self.first_byte_s = first_byte_s
+        self.between_bytes_s = between_bytes_s
         self._loop = asyncio.get_running_loop()
         self._idle: dict[Address, list[Connection]] = defaultdict(list)
         self._busy: set[Connection] = set()
@@ -241,7 +243,7 @@ class Pool:
         if only_the_end_is_missing and not connection.complete and not connection.closed:
             # [DONE] has come, HTTP's own end comes in a moment: worth more than a new connection for each stream
             connection.at_end = lambda: self.give_back(address, connection)
-            connection.since = self._loop.time() - SILENCE_S + END_S
+            connection.since = self._loop.time() - self.between_bytes_s + END_S
             return
         self._busy.discard(connection)
         if connection.reusable:
@@ -261,8 +263,11 @@ class Pool:
                 self._idle[address] = left
             else:
                 del self._idle[address]
-        for connection in [one for one in self._busy if now - one.since > SILENCE_S]:
+        for connection in [one for one in self._busy if now - one.since > self._patience_s(one)]:
             connection.fail(Silent())
+
+    def _patience_s(self, connection: Connection) -> float:
+        return self.between_bytes_s if connection.spoken else self.first_byte_s
 
     def close(self) -> None:
         for connection in [*self._busy, *(one for idle in self._idle.values() for one in idle)]:
