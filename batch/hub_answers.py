@@ -38,3 +38,16 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return float(said)
     found = re.search(r";\s*t=(\d+)", headers.get("RateLimit", "")) if headers.get("RateLimit") else None
     return float(found[1]) if found else None
+
+
+RESERVE = 0.1
+"""The part of each window that whoever asks in the background leaves to the others."""
+
+
+def rest(headers: Mapping[str, str]) -> float | None:
+    """Seconds until the window ends, when only the reserve is left of it: `RateLimit` and `RateLimit-Policy`."""
+    left = re.search(r";\s*r=(\d+)\s*;\s*t=(\d+)", headers.get("RateLimit", ""))
+    quota = re.search(r";\s*q=(\d+)", headers.get("RateLimit-Policy", ""))
+    if left is None or quota is None or int(left[1]) > RESERVE * int(quota[1]):
+        return None
+    return float(left[2])

@@ -44,7 +44,7 @@ class Mailer:
 
     def _letters(self, event: Event, deployment: Deployment | None) -> Iterator[tuple[str, Letter]]:
         """(recipient, letter) of each mail that this event asks for."""
-        if event.kind == "release.offered" and event.release_id is not None:
+        if event.kind == "release.offered" and event.release_id is not None and self._first(event):
             yield from self._to_the_team(letters.offered(queries.release(self._ledger.connection, event.release_id)))
         elif event.kind == promise.KIND:
             yield from self._to_the_team(letters.promise(event))
@@ -59,6 +59,12 @@ class Mailer:
             yield from self._back(deployment)
         elif (letter := letters.alert(event, deployment)) is not None:
             yield from self._to_the_team(letter)
+
+    def _first(self, event: Event) -> bool:
+        """A card that is drawn afresh after each commit is one letter."""
+        earlier = "SELECT 1 FROM events WHERE kind = ? AND release_id = ? AND id < ?"
+        found = self._ledger.connection.execute(earlier, (event.kind, event.release_id, event.id))
+        return found.fetchone() is None
 
     def _to_the_team(self, letter: Letter) -> Iterator[tuple[str, Letter]]:
         for to in self._mail.alerts_to:

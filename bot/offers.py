@@ -5,6 +5,7 @@ from typing import Protocol
 
 from bot.sentences import plural
 from bot.sight import changed, sight
+from bot.watch.follow import UPDATE
 from bot.watch.kinds import QUANTIZED
 from lifecycle import guards, queries, releases
 from lifecycle.deployments import NEEDS_SERVER
@@ -88,7 +89,9 @@ class Offers:
             return moved
 
     def _propose_swap(self, release: Release, plan: Plan) -> None:
-        """An official quantized variant of something that is deployed: said, nothing more; a person decides."""
+        """An official quantized variant, or a new revision, of something that is deployed: a person decides."""
+        if release.notes.get("kind") == UPDATE:
+            self._propose_update(release)
         if release.notes.get("kind") != QUANTIZED:
             return
         for deployment in queries.deployments(self._ledger.connection):
@@ -100,6 +103,20 @@ class Offers:
                 step = f"To swap: approve its card; once it is in preview, promote it and retire {deployment.id}."
                 self._ledger.note("note.variant", release_id=release.id, deployment_id=deployment.id,
                                   detail={"sentence": sentence, "next_step": step})  # fmt: skip
+
+    def _propose_update(self, release: Release) -> None:
+        """Once for each card, however many commits follow."""
+        db, name = self._ledger.connection, release.notes["updates"]
+        query = "SELECT 1 FROM events WHERE kind = 'note.update' AND release_id = ?"
+        told = db.execute(query, (release.id,)).fetchone()
+        deployment = queries.deployment(db, name)
+        if told or deployment.state not in NEEDS_SERVER:
+            return
+        changed = ", ".join(release.notes.get("changed", ())[:3])
+        sentence = f"{release.repo} has a new revision ({changed} changed); {name} serves the one before."
+        step = f"To update: approve its card; once it is in preview, promote it and retire {name}."
+        self._ledger.note("note.update", release_id=release.id, deployment_id=name,
+                          detail={"sentence": sentence, "next_step": step})  # fmt: skip
 
     def facts(self, repo: str, revision: str | None) -> ModelFacts:
         """What the Hub says now."""

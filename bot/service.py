@@ -25,7 +25,7 @@ def serve(settings: Settings) -> int:
         parts = build(settings)
         chat = Chat(parts)
         loops = [
-            Loop("watch", min(WATCH_ROUND_S, settings.watch.every_s), parts.watch, stop),
+            Loop("watch", min(WATCH_ROUND_S, settings.watch.every_s), lambda: parts.watch(WATCH_ROUND_S), stop),
             Loop("tick", settings.tick_s, parts.tick, stop),
             Loop("tell", min(1.0, settings.tick_s), chat.tell, stop),
             Loop("webhooks", 1.0, parts.courier.step, stop),

@@ -1,6 +1,5 @@
 """The composition root: Settings → everything that is plugged together. The only place that knows everybody."""
 
-import random
 import time
 from dataclasses import dataclass
 
@@ -13,13 +12,15 @@ from bot.hooks.courier import Courier
 from bot.offers import Offers
 from bot.watch.github import GithubWatch
 from bot.watch.hub import HubWatch
-from bot.watch.rounds import round_of
+from bot.watch.rounds import PATIENCE_S, Rounds
 from gateway.registry import Registry
-from lifecycle import reconcile
+from lifecycle import deployments, queries, reconcile
 from lifecycle.guards import Rails
 from lifecycle.ledger import Ledger
 from lifecycle.ports import Clock
+from lifecycle.records import Deployment
 from lifecycle.settings import Settings
+from lifecycle.swaps import SwapRules
 from lifecycle.world import Limits, World
 
 
@@ -33,6 +34,7 @@ class Parts:
     hub: HubReader
     hub_watch: HubWatch
     github_watch: GithubWatch
+    rounds: tuple[Rounds, ...]
     courier: Courier
 
     @property
@@ -40,15 +42,17 @@ class Parts:
         return self.world.ledger
 
     def close(self) -> None:
-        self.github_watch.close()
+        for one in (*self.rounds, self.hub_watch, self.github_watch):
+            one.close()
         self.courier.close()
         self.ledger.close()
 
-    def watch(self) -> int:
-        """Look at every source that is due, and offer what is ready; the number of releases found."""
-        spread = random.Random()
-        found = round_of(self.ledger, self.hub_watch, self.settings.watch.every_s, spread)
-        found += round_of(self.ledger, self.github_watch, self.settings.github.every_s, spread)
+    def watch(self, patience_s: float = PATIENCE_S) -> int:
+        """Look at every source that is due, and offer what is ready; the number of releases found.
+
+        A source that takes longer than `patience_s` is taken in by a later round.
+        """
+        found = sum(one.step(patience_s) for one in self.rounds)
         self.offers.step()
         promise.warn(self.ledger, self.settings.watch.promise_hours, self.settings.watch.warn_hours)
         return found
@@ -56,6 +60,11 @@ class Parts:
     def tick(self) -> reconcile.Tick:
         """One step of every row that is due."""
         return reconcile.tick(self.world)
+
+
+def in_stable(ledger: Ledger) -> list[Deployment]:
+    """What everybody calls now, the newest first."""
+    return [one for one in reversed(queries.deployments(ledger.db)) if one.state == deployments.STABLE]
 
 
 def build(settings: Settings, clock: Clock = time.time) -> Parts:
@@ -67,20 +76,23 @@ def build(settings: Settings, clock: Clock = time.time) -> Parts:
         ledger=ledger,
         scheduler=scheduler,
         recipes=recipes,
-        exams=GauntletExams(settings, recipes, clock),
+        exams=GauntletExams(settings, recipes, clock, lambda: in_stable(ledger)),
         registry=Registry(settings),
         clock=clock,
         shared=settings.site.shared,
         limits=Limits(warn_s=settings.cluster.guards.warn_minutes * 60),
+        swapping=SwapRules.of(settings.swap),
         rails=Rails.of(settings.cluster),
     )
     hub = HubReader(settings.hub)
+    hub_watch, github_watch = HubWatch(settings, ledger), GithubWatch(settings, ledger)
     return Parts(
         settings=settings,
         world=world,
         hub=hub,
         offers=Offers(ledger, hub, recipes, scheduler, settings.watch.settle_s, Rails.of(settings.cluster)),
-        hub_watch=HubWatch(settings, ledger),
-        github_watch=GithubWatch(settings, ledger),
+        hub_watch=hub_watch,
+        github_watch=github_watch,
+        rounds=(Rounds(ledger, hub_watch), Rounds(ledger, github_watch)),
         courier=Courier(settings, ledger),
     )

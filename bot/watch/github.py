@@ -1,67 +1,121 @@
 """Watches GitHub releases of the frameworks. A 304 costs nothing when a token is sent, so the ETag is kept."""
 
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import httpx
 
+from bot.watch.listing import NONE_KEPT
 from lifecycle import watching
-from lifecycle.errors import HubUnavailable, UnknownModel
+from lifecycle.errors import HubUnavailable, Throttled, UnknownModel
 from lifecycle.ledger import Ledger
 from lifecycle.settings import Settings
 
 PAGE = 30
-TIMEOUT_S = 20
+TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Before:
+    """What the ledger knew before a look. `known`: tag → number of the release; `etag`: of the last answer."""
+
+    first: bool
+    known: Mapping[str, str]
+    etag: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """`releases`: those that are published, oldest first, as GitHub writes them; None: nothing has changed."""
+
+    releases: list[Mapping[str, Any]] | None
+    etag: str = field(default="")
 
 
 class GithubWatch:
-    """`look(source)` takes one look at `github:owner/name`."""
+    """A look at `github:owner/name` in three parts: see bot.watch.rounds."""
+
+    name = "github"
 
     def __init__(self, settings: Settings, ledger: Ledger):
         headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
         if settings.github.token:
             headers["Authorization"] = f"Bearer {settings.github.token.get_secret_value()}"
-        self._client = httpx.Client(base_url=settings.github.endpoint, headers=headers, timeout=TIMEOUT_S)
+        self._client = httpx.Client(
+            base_url=settings.github.endpoint, headers=headers, timeout=TIMEOUT_S, limits=NONE_KEPT
+        )
         self._repositories = settings.github.repositories
         self._ledger = ledger
+        self._rest_until = 0.0
+        self.every_s = settings.github.every_s
 
     @property
     def sources(self) -> list[str]:
         return [f"github:{name}" for name in self._repositories]
 
+    def rest_s(self) -> float:
+        return max(0.0, self._rest_until - time.monotonic())
+
     def close(self) -> None:
         self._client.close()
 
-    def look(self, source: str) -> int:
-        """One look; the number of releases found. HubUnavailable or UnknownModel."""
-        name = source.removeprefix("github:")
+    def before(self, source: str) -> Before:
         cursor = watching.cursor(self._ledger, source)
-        etag = {"If-None-Match": cursor["etag"]} if cursor and cursor.get("etag") else {}
+        return Before(cursor is None, watching.known(self._ledger, source), (cursor or {}).get("etag", ""))
+
+    def fetch(self, source: str, before: Before) -> Seen:
+        """HubUnavailable, Throttled or UnknownModel."""
+        name = source.removeprefix("github:")
+        known = {"If-None-Match": before.etag} if before.etag else {}
+        answer = self._get(f"/repos/{name}/releases", name, headers=known, params={"per_page": PAGE})
+        if answer.status_code == 304:
+            return Seen(None, before.etag)
+        published = [release for release in reversed(answer.json()) if not release["draft"]]
+        return Seen(published, answer.headers.get("etag", ""))
+
+    def absorb(self, source: str, before: Before, seen: Seen) -> int:
+        """Write down what a look brought, in one transaction; the number of releases found."""
+        ledger, name, found = self._ledger, source.removeprefix("github:"), 0
+        with ledger.write():
+            for release in seen.releases or ():
+                if not before.first and release["tag_name"] not in before.known:
+                    notes = {
+                        "title": release["name"] or release["tag_name"],
+                        "url": release["html_url"],
+                        "prerelease": release["prerelease"],
+                    }
+                    found += ledger.found("framework", name, release["tag_name"], notes=notes)
+            tags = {release["tag_name"]: str(release["id"]) for release in seen.releases or ()}
+            news = {tag: number for tag, number in tags.items() if before.known.get(tag) != number}
+            watching.remember(ledger, source, news, ())
+            watching.looked(ledger, source, {"etag": seen.etag}, 0)
+        return found
+
+    def look(self, source: str) -> int:
+        """One whole look, here and now."""
+        before = self.before(source)
+        return self.absorb(source, before, self.fetch(source, before))
+
+    def _get(self, path: str, name: str, **more: Any) -> httpx.Response:
+        """A 200 or a 304."""
         try:
-            answer = self._client.get(f"/repos/{name}/releases", params={"per_page": PAGE}, headers=etag)
+            answer = self._client.get(path, **more)
         except httpx.HTTPError as error:
             raise HubUnavailable(f"GitHub gave no answer about {name} ({type(error).__name__}).") from None
-        if answer.status_code == 304:
-            return 0
+        wait = _wait(answer)
+        if answer.status_code in (200, 304):
+            if wait is not None:
+                self._rest_until = time.monotonic() + wait
+            return answer
         if answer.status_code == 404:
             raise UnknownModel(f"GitHub knows no repository {name}.", "Look at github.repositories in the settings.")
-        if answer.status_code != 200:
-            raise HubUnavailable(f"GitHub answered {answer.status_code} about {name}.", retry_after_s=_wait(answer))
-        found = 0
-        with self._ledger.write():
-            before = watching.known(self._ledger, source)
-            published = [r for r in answer.json() if not r["draft"]]
-            for release in reversed(published):
-                tag = release["tag_name"]
-                notes = {
-                    "title": release["name"] or tag,
-                    "url": release["html_url"],
-                    "prerelease": release["prerelease"],
-                }
-                if cursor is not None and tag not in before:
-                    found += self._ledger.found("framework", name, tag, notes=notes)
-            watching.remember(self._ledger, source, {r["tag_name"]: str(r["id"]) for r in published}, set())
-            watching.looked(self._ledger, source, {"etag": answer.headers.get("etag", "")}, 0)
-        return found
+        if wait is not None or answer.status_code == 429:
+            advice = "" if "authorization" in self._client.headers else "With a GITHUB_TOKEN it would be 5,000 an hour."
+            raise Throttled(f"GitHub asks us to slow down (HTTP {answer.status_code}).", advice, wait)
+        raise HubUnavailable(f"GitHub answered {answer.status_code} about {name}.")
 
 
 def _wait(answer: httpx.Response) -> float | None:

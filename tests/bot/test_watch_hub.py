@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from bot.watch.hub import HubWatch
 from lab.hub.server import Hub
 from lifecycle import queries, releases
-from lifecycle.errors import HubUnavailable, UnknownModel
+from lifecycle.errors import HubUnavailable, Throttled, UnknownModel
 from lifecycle.ledger import Ledger
 from lifecycle.settings import Settings
 
@@ -21,12 +22,9 @@ NAMES = [f"acme/{n}" for n in "abc"]
 ANCHOR = "acme/anchor"
 OPEN = (releases.FOUND, releases.OFFERED, releases.SNOOZED)
 
-STEPS = st.tuples(
-    st.sampled_from(
-        "publish/publish privately/go public/go private/push/delete/rename/look/look/kill and look/silence".split("/")
-    ),
-    st.sampled_from(NAMES),
-)
+HAPPENS = """publish, publish privately, go public, go private, push, delete, rename, gate, look, look, kill and look,
+silence, slow down"""
+STEPS = st.tuples(st.sampled_from(re.split(r",\s", HAPPENS)), st.sampled_from(NAMES))
 
 
 class Bench:
@@ -39,8 +37,10 @@ class Bench:
         self.counter = itertools.count()
         self.settings = Settings.model_validate({"hub": {"endpoint": hub.url}, "watch": {"organizations": ["acme"]}})
         self.ledger = Ledger(folder / "ledger.db", self.clock)
-        self.seen: dict[str, str] = {}
-        self.expected: set[tuple[str, str]] = set()
+        self.numbers: dict[str, int] = {}  # name → which repository it is, whatever it is called
+        self.seen: set[int] = set()
+        self.cards: dict[int, tuple[str, str]] = {}  # number of the card → what it is about
+        self.card_of: dict[int, int] = {}  # repository → its latest card
 
     def clock(self) -> float:
         self.now += 1
@@ -57,6 +57,7 @@ class Bench:
         """One thing that happens on the Hub, or to us; what can't happen there now does not."""
         there = self.hub.store.find(name)
         if step.startswith("publish") and not there:
+            self.numbers[name] = next(self.counter)
             self.hub.publish(self.files(), name, private=step == "publish privately")
         elif step == "go public" and there:
             self.hub.make_public(name)
@@ -67,11 +68,20 @@ class Bench:
         elif step == "delete" and there:
             self.hub.delete(name)
         elif step == "rename" and there:
-            self.hub.rename(name, f"{name}-{next(self.counter)}")
+            new = f"{name}-{next(self.counter)}"
+            self.hub.rename(name, new)
+            self.numbers[new] = self.numbers.pop(name)
+        elif step == "gate" and there:
+            self.hub.change(name, gated="auto")
         elif step == "silence":
             self.hub.spoil("/api/models", status=503, times=1)
             with pytest.raises(HubUnavailable):
                 self.look()
+        elif step == "slow down":
+            self.hub.spoil("/api/models", status=429, times=1, headers={"Retry-After": "7"})
+            with pytest.raises(Throttled) as throttled:
+                self.look()
+            assert throttled.value.retry_after_s == 7
         elif step == "kill and look":
             self.ledger.close()
             self.ledger = Ledger(self.folder / "ledger.db", self.clock)
@@ -80,20 +90,27 @@ class Bench:
             self.look()
 
     def look(self) -> None:
-        HubWatch(self.settings, self.ledger).look("hub:acme")
-        listed = self.listed()
-        for repo, sha in listed.items():
-            if self.seen.get(repo) != sha and repo != ANCHOR:
-                self.expected.add((repo, sha))
-        self.seen = listed
-        self.compare(listed)
+        watch = HubWatch(self.settings, self.ledger)
+        try:
+            watch.look("hub:acme")
+        finally:
+            watch.close()
+        listed = {repo: sha for repo, sha in self.listed().items() if repo != ANCHOR}
+        now = {self.numbers[repo]: (repo, sha) for repo, sha in listed.items()}
+        for number, about in now.items():
+            if number in self.seen:
+                self.cards[self.card_of[number]] = about  # pushed to or renamed: the same card goes along
+            elif (old := self.card_of.get(number)) is None or self.cards[old] != about:
+                self.card_of[number] = len(self.cards)
+                self.cards[len(self.cards)] = about
+        self.seen = set(now)
+        self.compare(set(now.values()))
 
-    def compare(self, listed: dict[str, str]) -> None:
+    def compare(self, listed: set[tuple[str, str]]) -> None:
         """The ledger knows exactly what was ever seen, each once; open are exactly those that are there now."""
         every = queries.releases_in(self.ledger.connection, *releases.RELEASE.table)
-        assert sorted((r.repo, r.revision) for r in every) == sorted(self.expected)
-        now_open = {(r.repo, r.revision) for r in every if r.state in OPEN}
-        assert now_open == {(repo, sha) for repo, sha in listed.items() if repo != ANCHOR}
+        assert sorted((r.repo, r.revision) for r in every) == sorted(self.cards.values())
+        assert {(r.repo, r.revision) for r in every if r.state in OPEN} == listed
         announced = [e for e in queries.events_after(self.ledger.connection, 0, 10_000) if e.kind == "release.found"]
         assert len(announced) == len(every)
 
@@ -130,7 +147,7 @@ def test_what_a_person_decided_about_is_left_alone(tmp_path: Path) -> None:
         hub.publish({"config.json": "{}"}, ANCHOR)
         bench = Bench(tmp_path, hub)
         bench.look()
-        hub.publish(bench.files(), "acme/a")
+        bench.do("publish", "acme/a")
         bench.look()
         (release,) = queries.releases_in(bench.ledger.connection, *OPEN)
         bench.ledger.move_release(release, "skipped")
@@ -168,8 +185,15 @@ def test_a_single_repository_is_watched_by_name(tmp_path: Path) -> None:
         hub.push("acme/a", bench.files())
         watch.look("hub:acme/a")
         states = [r.state for r in queries.releases_in(bench.ledger.connection, *releases.RELEASE.table)]
-        assert states == ["WITHDRAWN", "FOUND"]
-        hub.delete("acme/a")
+        assert states == ["FOUND"]
+        hub.rename("acme/a", "acme/b")
+        watch.look("hub:acme/a")
+        (release,) = queries.releases_in(bench.ledger.connection, *releases.RELEASE.table)
+        assert (release.repo, release.state) == ("acme/b", "FOUND")
+        hub.delete("acme/b")
+        watch.look("hub:acme/a")
+        (release,) = queries.releases_in(bench.ledger.connection, *releases.RELEASE.table)
+        assert release.state == "WITHDRAWN"
         with pytest.raises(UnknownModel) as unknown:
             watch.look("hub:acme/a")
         assert "[watch]" in unknown.value.next_step

@@ -19,10 +19,12 @@ from lab.loopback.server import Loopback
 from lifecycle import deliveries, queries
 from lifecycle.deployments import DEPLOYMENT
 from lifecycle.errors import BadSettings
+from lifecycle.images import IMAGE
 from lifecycle.ledger import Ledger
 from lifecycle.releases import RELEASE
 from lifecycle.servers import SERVER
 from lifecycle.settings import Settings
+from lifecycle.swaps import SWAP
 from lifecycle.victims import VICTIM
 
 SHA = "3f2a1b" + "0" * 34
@@ -105,9 +107,9 @@ def desk(tmp_path: Path, receiver):
 
 def test_the_catalogue_knows_every_event_of_every_machine() -> None:
     """A new arrow must be given a meaning for the outside, or this fails."""
-    arrows = {f"{m.name}.{event}" for m in (RELEASE, DEPLOYMENT, SERVER, VICTIM)
+    arrows = {f"{m.name}.{event}" for m in (RELEASE, DEPLOYMENT, SERVER, VICTIM, SWAP, IMAGE)
               for row in m.table.values() for event in row}  # fmt: skip
-    born = {"release.found", "deployment.approved", "server.wanted", "victim.expected"}
+    born = {"release.found", "deployment.approved", "server.wanted", "victim.expected", "swap.wanted", "image.wanted"}
     noted = {kind for kind in CATALOGUE if kind.startswith("note.")}
     assert set(CATALOGUE) - noted == arrows | born
 
