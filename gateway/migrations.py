@@ -57,6 +57,13 @@ def m007_demand(db: Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m008_who_has_used_what(db: Database) -> None:
+    """For budgets: the sums of one key, team or provider since the month began."""
+    for column in ("key_id", "team", "provider"):
+        db.execute(f"CREATE INDEX usage_hours_{column} ON usage_hours ({column}, hour)")
+
+
 SCHEMA_1 = """
 CREATE TABLE keys (
     id INTEGER PRIMARY KEY,
