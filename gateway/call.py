@@ -6,6 +6,7 @@ Nothing here knows the HTTP server: `Reply` is all that the ways to an answer (`
 import json
 import sqlite3
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import getrandbits
 from typing import Protocol
@@ -13,6 +14,7 @@ from typing import Protocol
 import orjson
 
 from gateway.dialect import OPENAI, Dialect
+from gateway.dialects.counts import read
 from gateway.errors import ApiError, bad_request, not_accounted
 from gateway.keys import Key
 from gateway.log import note
@@ -20,8 +22,7 @@ from gateway.usage import GONE_AWAY, INSERT, Usage
 from gateway.writer import Writer
 
 CHAT, TEXT = "chat", "text"
-PATHS = {"/v1/chat/completions": CHAT, "/v1/completions": TEXT}
-PATH_OF = {kind: path for path, kind in PATHS.items()}
+PATH_OF = {CHAT: "/v1/chat/completions", TEXT: "/v1/completions"}
 
 
 class Reply(Protocol):
@@ -65,6 +66,8 @@ class Call:
     dialect: Dialect = OPENAI
     priority: int = 0
     session: bytes = b""  # the caller's word for a conversation: it stays with one replica
+    form: bytes = b""  # the body, when it is a form with a file
+    form_type: str = ""
     lines: bytes = b""  # more headers of the answer, each with its line end
 
     def first_byte(self) -> None:
@@ -73,11 +76,9 @@ class Call:
 
     def count(self, usage: dict | None) -> None:
         """Take over what the backend says it used. One that says nonsense says nothing."""
-        if not isinstance(usage, dict):
-            return
-        prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens") or 0
-        if _is_count(prompt) and _is_count(completion):
-            self.prompt_tokens, self.completion_tokens, self.counted = prompt, completion, "backend"
+        if (counts := read(usage)) is not None:
+            self.prompt_tokens, self.completion_tokens, self.cached_tokens, self.reasoning_tokens = counts
+            self.counted = "backend"
 
     def count_chunks(self, chunks: int) -> None:
         """For a stream that broke before its usage came: about one token a chunk."""
@@ -147,8 +148,9 @@ class Call:
         note("request", fields)
 
 
-def parse(kind: str, caller: Key, raw: bytes, trace: str = "") -> Call:
-    """A call out of a request's body, parsed once. ApiError(400) says what is wrong with it."""
+def parse(kind: str, caller: Key, raw: bytes, check: Callable[[dict], None], trace: str = "") -> Call:
+    """A call out of a request's body, parsed once. ApiError(400) says what is wrong with it; `check` raises it for what
+    every backend would miss, so that all refuse it alike."""
     try:
         body = orjson.loads(raw)
     except ValueError:  # or what only orjson refuses, a lone surrogate: the slower parser knows, and says where
@@ -158,7 +160,7 @@ def parse(kind: str, caller: Key, raw: bytes, trace: str = "") -> Call:
     asked = body.get("model")
     if not isinstance(asked, str) or not asked:
         raise bad_request("The request names no model. Set `model` to one that GET /v1/models lists.")
-    _check_input(kind, body)
+    check(body)
     stream = body.get("stream") or False
     options = body.get("stream_options") or {}
     if not isinstance(stream, bool) or not isinstance(options, dict):
@@ -173,21 +175,8 @@ def _loads_slowly(raw: bytes) -> object:
         raise bad_request(f"The request's body is not JSON: {str(error)[:200]}. Mend it and send it again.") from None
 
 
-def _check_input(kind: str, body: dict) -> None:
-    """What every engine needs, refused here so that it is refused alike for all of them."""
-    messages = body.get("messages")
-    if kind == CHAT and not (isinstance(messages, list) and messages and all(isinstance(m, dict) for m in messages)):
-        raise bad_request('`messages` must be a list like [{"role": "user", "content": "…"}].')
-    if kind == TEXT and not body.get("prompt"):
-        raise bad_request("The request has no `prompt`. Say what is to be completed.")
-
-
 def _no_constant(word: str) -> None:
     raise ValueError(f"{word} is no JSON number")
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
 
 
 async def finish(call: Call, reply: Reply, writer: Writer, last: bytes) -> None:

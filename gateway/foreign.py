@@ -1,33 +1,40 @@
-"""The way to an answer from a proprietary provider, through the LiteLLM Router.
+"""The way to an answer from a proprietary provider, through the LiteLLM Router."""
 
-Only parameters of the OpenAI API go through: litellm takes others (api_base, api_key, mock_response …) that would let a
-caller send the provider's key anywhere.
-"""
-
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.call import CHAT, TEXT, Call, Reply, fail, finish
-from gateway.errors import ApiError, backend_trouble, too_slow
+from gateway.dialects.kind import Chunks
+from gateway.dialects.kinds import COUNT, KINDS
+from gateway.dialects.messages import request as as_messages
+from gateway.dialects.translated import as_chat
+from gateway.errors import ApiError, backend_trouble, bad_request, too_slow
+from gateway.foreign_asks import ALLOWED, ASKS, Ask
 from gateway.log import say
-from gateway.own import EVENTS, JSON
 from gateway.providers import ProviderModel
 from gateway.router import LiteLLM, group
-from gateway.wire import DONE, dumps, to_event
+from gateway.wire import DONE, EVENTS, JSON, dumps, to_event
 from gateway.writer import Writer
 
-SHARED = frozenset(
-    "frequency_penalty logit_bias logprobs max_tokens n presence_penalty seed stop temperature top_p user".split()
-)
-ALLOWED = {
-    CHAT: SHARED
-    | frozenset(
-        "messages max_completion_tokens top_logprobs tools tool_choice parallel_tool_calls response_format"
-        " reasoning_effort modalities prediction service_tier thinking top_k".split()
-    ),
-    TEXT: SHARED | frozenset("prompt best_of echo suffix".split()),
-}
+
+class ChatChunks:
+    """Implements kind.Chunks for callers who asked for a chat: chunks stay what they are."""
+
+    def __init__(self, call: Call):
+        self._call = call
+
+    def chunk(self, chunk: dict[str, Any]) -> bytes:
+        chunk["model"] = self._call.asked
+        if chunk.get("usage") and not self._call.wants_usage:
+            del chunk["usage"]
+            if not any(c.get("finish_reason") or c.get("delta") for c in chunk.get("choices", ())):
+                return b""
+        return to_event(chunk)
+
+    def end(self) -> bytes:
+        return DONE
 
 
 @dataclass
@@ -41,16 +48,16 @@ class Foreign:
         router = await self.litellm.router()
         if router is None:
             raise backend_trouble("Providers can't be called: litellm is missing. Tell the gateway's operator.")
-        asks = router.acompletion if call.kind == CHAT else router.atext_completion
-        sent = {key: value for key, value in call.body.items() if key in ALLOWED[call.kind] and value is not None}
+        kind = KINDS[call.kind]
         try:
-            if call.stream:
-                answer = await asks(model=group(model), stream=True, stream_options={"include_usage": True}, **sent)
-                await self._stream(call, model, answer, reply)
+            if call.kind in (CHAT, TEXT) or kind.translation is not None:
+                await self._chat(call, model, router, reply)
+            elif call.kind == COUNT:
+                await self._count(call, model, reply)
+            elif (ask := ASKS.get(call.kind)) is not None:
+                await self._ask(call, model, ask, getattr(router, ask.method), reply)
             else:
-                answer = (await asks(model=group(model), **sent)).model_dump(exclude_none=True)
-                call.first_byte()
-                await self._whole(call, model, answer, reply)
+                raise bad_request(f"Providers' models can't do {kind.what} here. Call another model.", "unsupported")
         except ApiError:
             raise
         except Exception as error:  # litellm's tree is wide and some of it is plain Exception
@@ -58,56 +65,103 @@ class Foreign:
             say("provider.failed", id=call.id, model=model.name, kind=type(error).__name__, status=trouble.status)
             await fail(call, reply, self.writer, trouble)
 
-    async def _whole(self, call: Call, model: ProviderModel, answer: dict, reply: Reply) -> None:
+    async def _chat(self, call: Call, model: ProviderModel, router: Any, reply: Reply) -> None:
+        translation = KINDS[call.kind].translation
+        body = call.body if translation is None else as_chat(translation, call.body)
+        allowed = ALLOWED[TEXT if call.kind == TEXT else CHAT]
+        sent = {key: value for key, value in body.items() if key in allowed and value is not None}
+        asks = router.atext_completion if call.kind == TEXT else router.acompletion
+        if call.stream:
+            answer = await asks(model=group(model), stream=True, stream_options={"include_usage": True}, **sent)
+            chunks = ChatChunks(call) if translation is None else translation.stream(call.body, call.id)
+            await self._stream(call, model, answer, chunks, reply)
+            return
+        answer = (await asks(model=group(model), **sent)).model_dump(exclude_none=True)
+        call.first_byte()
         call.count(answer.get("usage"))
         self._price(call, model)
         answer["model"] = call.asked
         for choice in answer.get("choices") or ():
             if isinstance(choice.get("message"), dict):
                 choice["message"].setdefault("content", None)
-        await call.settle(self.writer)
-        await reply.start(200, JSON)
-        await reply.end(dumps(answer))
+        answer = answer if translation is None else translation.answer(call.body, answer)
+        await self._whole(call, reply, JSON, dumps(answer))
 
-    async def _stream(self, call: Call, model: ProviderModel, answer: Any, reply: Reply) -> None:
-        chunks = 0
+    async def _stream(self, call: Call, model: ProviderModel, answer: Any, chunks: Chunks, reply: Reply) -> None:
+        seen = 0
         try:
             async for piece in answer:
                 call.first_byte()
                 chunk = piece.model_dump(exclude_none=True)
-                chunk["model"] = call.asked
-                usage = chunk.get("usage")
-                call.count(usage)
-                if usage and not call.wants_usage:
-                    del chunk["usage"]
-                    if not any(c.get("finish_reason") or c.get("delta") for c in chunk.get("choices", ())):
-                        continue
-                chunks += 1
+                call.count(chunk.get("usage"))
+                if not (events := chunks.chunk(chunk)):
+                    continue
+                seen += 1
                 if not reply.started:
                     await reply.start(200, EVENTS)
-                await reply.write(to_event(chunk))
+                await reply.write(events)
         except BaseException:
-            call.count_chunks(chunks)
+            call.count_chunks(seen)
             self._price(call, model)
+            await _hang_up(answer)
             raise
         self._price(call, model)
         if not reply.started:
             await reply.start(200, EVENTS)
-        await finish(call, reply, self.writer, DONE)
+        await finish(call, reply, self.writer, chunks.end())
+
+    async def _ask(self, call: Call, model: ProviderModel, ask: Ask, asks: Any, reply: Reply) -> None:
+        answer = await asks(model=group(model), **ask.sent(call))
+        call.first_byte()
+        content_type, payload = ask.put(call, answer)
+        self._price(call, model)
+        if call.cost is None and not model.priced:
+            call.cost = (getattr(answer, "_hidden_params", None) or {}).get("response_cost")
+        await self._whole(call, reply, content_type, payload)
+
+    async def _count(self, call: Call, model: ProviderModel, reply: Reply) -> None:
+        """Counted here: not every provider counts, and none bills for it."""
+        messages = as_messages(call.body)["messages"]
+        counted = await asyncio.to_thread(
+            self.litellm.module.token_counter, model=model.litellm_model, messages=messages
+        )
+        call.cost = 0.0
+        await self._whole(call, reply, JSON, dumps({"input_tokens": counted}))
+
+    async def _whole(self, call: Call, reply: Reply, content_type: bytes, payload: bytes) -> None:
+        await call.settle(self.writer)
+        await reply.start(200, content_type)
+        await reply.end(payload)
 
     def _price(self, call: Call, model: ProviderModel) -> None:
-        prompt, completion = call.prompt_tokens or 0, call.completion_tokens or 0
+        prompt, completion, cached = call.prompt_tokens or 0, call.completion_tokens or 0, call.cached_tokens or 0
         call.cost_estimated = call.counted != "backend"
-        if model.input_price is not None and model.output_price is not None:
-            call.cost = (prompt * model.input_price + completion * model.output_price) / 1e6
+        if model.priced:
+            call.cost = model.price(prompt, completion, cached)
+            return
+        if not call.counted:
             return
         try:
             costs = self.litellm.module.cost_per_token(
-                model=model.litellm_model, prompt_tokens=prompt, completion_tokens=completion
+                model=model.litellm_model,
+                prompt_tokens=prompt,
+                completion_tokens=completion,
+                cache_read_input_tokens=cached,
             )
             call.cost = sum(costs)
         except Exception:  # not in litellm's price map: the cost stays unknown
             call.cost = None
+
+
+async def _hang_up(answer: Any) -> None:
+    """The caller went away, or the stream broke: the provider must hear that nobody listens any more."""
+    close = getattr(answer, "aclose", None)
+    if close is not None:
+        try:
+            async with asyncio.timeout(2):
+                await close()
+        except Exception as error:  # of a stream that is already broken; it is gone either way
+            say("provider.unclosed", kind=type(error).__name__)
 
 
 def _translate(error: Exception) -> ApiError:

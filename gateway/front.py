@@ -15,7 +15,7 @@ from gateway.gate import Gate
 from gateway.listing import callable_names
 from gateway.log import say
 from gateway.reply import HttpReply
-from gateway.request import Request
+from gateway.request import Request, credential
 from gateway.ways import WAYS
 
 
@@ -33,7 +33,7 @@ class Front:
             if request.method != "POST":
                 sentence = f"This address takes POST, not {request.method[:20]}."
                 raise ApiError(405, sentence, "invalid_request_error", "method_not_allowed")
-            request.caller = bearer(self._gate, request.headers.get(b"authorization", b""))
+            request.caller = bearer(self._gate, credential(request.headers))
 
     async def answer(self, request: Request, reply: HttpReply) -> None:
         if (way := request.way) is None:

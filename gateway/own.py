@@ -10,24 +10,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.call import PATH_OF, Call, Reply, finish
+from gateway.call import CHAT, TEXT, Call, Reply, finish
+from gateway.dialects.wires import wire_for
 from gateway.errors import ApiError, backend_trouble, no_endpoint, too_slow
 from gateway.log import say
 from gateway.quality import FAILED_ATTEMPT
 from gateway.replicas import Fleet, Replica
 from gateway.routing import Endpoint
 from gateway.seats import Find, Seat, Seats
-from gateway.transformers_wire import TransformersWire
 from gateway.upstream import Address, Connection, Lost, NotConnected, Pool, Silent, address_of
 from gateway.waking import Waking
-from gateway.wire import Garbage, OpenAIWire, Wire, dumps, loads
+from gateway.wire import EVENTS, Garbage, Wire, dumps, loads
 from gateway.writer import Writer
 
 PROBE_S = 2.0
 OUT_OF_SORTS = (502, 503, 504)
-WIRES = {"transformers": TransformersWire}
-EVENTS = b"text/event-stream; charset=utf-8"
-JSON = b"application/json"
 
 _TRACE = re.compile(r"[0-9a-f-]{1,100}")
 
@@ -88,8 +85,8 @@ class Own:
 
         connection = wire = None
         try:
-            wire = WIRES.get(endpoint.engine, OpenAIWire)(call, endpoint.backend_model)
-            request = _request(call, address, wire.request())
+            wire, path = wire_for(call, endpoint.engine, endpoint.backend_model)
+            request = _request(call, address, path, wire.content_type, wire.request())
             connection = await self.pool.take(address)
             began = time.monotonic()
             status = await connection.ask(request)
@@ -126,8 +123,10 @@ class Own:
         if status in OUT_OF_SORTS:
             self.fleet.failed(replica, f"HTTP {status}")
             raise Failed(no_endpoint(call.asked, f"HTTP {status}"), arrived=False)
-        if status >= 500:
+        if status >= 500 and status != 501:
             raise Failed(backend_trouble(f"The model's server failed: {said} Try again."), arrived=True)
+        if status in (404, 405, 501) and call.kind not in (CHAT, TEXT):
+            raise ApiError(400, f"This model can't do this: {said}", "invalid_request_error", "unsupported")
         if status in (401, 403, 404, 405):  # the caller can't mend these: we asked in a wrong way
             raise backend_trouble(f"The model's server does not take the gateway's requests: {said} Tell its operator.")
         kind = "rate_limit_error" if status == 429 else "invalid_request_error"
@@ -140,7 +139,7 @@ class Own:
         call.first_byte()
         leave()
         await call.settle(self.writer)
-        await reply.start(200, JSON)
+        await reply.start(200, wire.answer_type)
         await reply.end(answer)
 
     async def _stream(
@@ -200,11 +199,12 @@ class Own:
                 self.pool.give_back(address, connection)
 
 
-def _request(call: Call, address: Address, body: bytes) -> bytes:
+def _request(call: Call, address: Address, path: str, content_type: str, body: bytes) -> bytes:
     trace = f"traceparent: {call.trace}\r\n" if call.trace and _TRACE.fullmatch(call.trace) else ""
     head = (
-        f"POST {address.prefix}{PATH_OF[call.kind]} HTTP/1.1\r\nHost: {address.authority}\r\n"
-        f"Content-Type: application/json\r\nX-Request-Id: {call.id}\r\n{trace}Content-Length: {len(body)}\r\n\r\n"
+        f"POST {address.prefix}{path} HTTP/1.1\r\nHost: {address.authority}\r\n"
+        f"Content-Type: {content_type or 'application/json'}\r\nX-Request-Id: {call.id}\r\n{trace}"
+        f"Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode("latin-1") + body
 

@@ -5,11 +5,16 @@
     litellm_model = "openai/gpt-4o-mini"  # what litellm calls it
     api_base = ""                         # empty: the provider's own
     key_env = "OPENAI_API_KEY"            # the variable that holds the key; empty: no key
+    key_file = "secrets/openai"           # or a file that holds it, beside this one; a new key in it is live at once
     tags = ["stable"]                     # which keys may call it
     input_price = 0.15                    # per million tokens; leave both out: litellm's price map
     output_price = 0.60
+    cached_input_price = 0.075            # of tokens that the provider had cached; left out: as the others
+    spend_per_day = 50                    # refused when so much was spent since midnight UTC; left out: no limit
+    max_parallel = 20                     # requests at a time from each worker; left out: no limit
 
-A wrong file changes nothing: the last good one stays, and `problem` says what is wrong with the new one.
+A wrong file changes nothing: the last good one stays, and `problem` says what is wrong with the new one. The same goes
+for a key file that is empty or gone.
 """
 
 import os
@@ -31,17 +36,35 @@ class ProviderModel(Section):
     litellm_model: str = Field(min_length=1)
     api_base: str = ""
     key_env: str = ""
+    key_file: str = ""
     tags: tuple[Literal["stable", "preview", "candidate"], ...] = Field(min_length=1)
     input_price: float | None = Field(default=None, ge=0)
     output_price: float | None = Field(default=None, ge=0)
+    cached_input_price: float | None = Field(default=None, ge=0)
+    spend_per_day: float | None = Field(default=None, gt=0)
+    max_parallel: int | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _prices_come_together(self) -> "ProviderModel":
         if (self.input_price is None) != (self.output_price is None):
             raise ValueError("input_price and output_price belong together")
+        if self.cached_input_price is not None and self.input_price is None:
+            raise ValueError("cached_input_price needs input_price and output_price")
+        if self.key_env and self.key_file:
+            raise ValueError("the key is in key_env or in key_file, not in both")
         if self.name in PREFERENCE:
             raise ValueError(f"{self.name} is the name of a tag")
         return self
+
+    @property
+    def priced(self) -> bool:
+        return self.input_price is not None
+
+    def price(self, prompt: int, completion: int, cached: int) -> float:
+        """Of one call, by the file's own prices; `cached` tokens are among `prompt`."""
+        cached_price = self.input_price if self.cached_input_price is None else self.cached_input_price
+        fresh = max(0, prompt - cached)
+        return (fresh * self.input_price + cached * cached_price + completion * self.output_price) / 1e6
 
     @property
     def provider(self) -> str:
@@ -65,6 +88,8 @@ class Providers:
         self._path = path
         self._environment = environment
         self._seen: object = ()
+        self._key_files: list[str] = []
+        self._keys: Mapping[str, str] = {}
         self.models: Mapping[str, ProviderModel] = {}
         self.problem = ""
         self.version = 0
@@ -74,25 +99,27 @@ class Providers:
         """Re-read the file if it is another one than before; True when the models changed."""
         if self._path is None:
             return False
-        try:
-            stat = self._path.stat()
-            seen = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-        except OSError:
-            seen = None
+        seen = self._stamps()
         if seen == self._seen:
             return False
         self._seen = seen
         try:
             models = read(self._path, self._environment)
+            self._key_files = sorted({model.key_file for model in models if model.key_file})
+            self._seen = [seen[0], *self._stamps()[1:]]  # before they are read: what changes now is seen next time
+            keys = {name: read_key(self._path.parent / name) for name in self._key_files}
         except BadSettings as error:
             self.problem = error.advice
             say("providers.refused", reason=self.problem, kept=len(self.models))
             return False
-        self.models = {model.name: model for model in models}
+        self.models, self._keys = {model.name: model for model in models}, keys
         self.problem = ""
         self.version += 1
         say("providers.taken", models=sorted(self.models))
         return True
+
+    def _stamps(self) -> list[tuple[int, int, int] | None]:
+        return [_stamp(self._path), *(_stamp(self._path.parent / name) for name in self._key_files)]
 
     def find(self, name: str, tags: Collection[str]) -> ProviderModel | None:
         model = self.models.get(name)
@@ -102,7 +129,29 @@ class Providers:
         return [model for model in self.models.values() if not set(tags).isdisjoint(model.tags)]
 
     def key(self, model: ProviderModel) -> str:
+        """The provider's key; empty: it needs none."""
+        if model.key_file:
+            return self._keys[model.key_file]
         return self._environment.get(model.key_env, "") if model.key_env else ""
+
+
+def _stamp(file: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def read_key(file: Path) -> str:
+    """The key in a secret file. Raises BadSettings, which names the file and never the key."""
+    try:
+        key = file.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        raise BadSettings(f"The key file {file.name} can't be read.", f"Create {file.name}.") from None
+    if not key or any(ord(letter) < 33 or ord(letter) > 126 for letter in key):
+        raise BadSettings(f"The key file {file.name} holds no key.", "Put the key into it, as one line.")
+    return key
 
 
 def read(path: Path, environment: Mapping[str, str]) -> tuple[ProviderModel, ...]:

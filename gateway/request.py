@@ -1,5 +1,6 @@
 """One request as it came through a door."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gateway.errors import ApiError
@@ -24,3 +25,10 @@ class Request:
         self.caller: object = None
         self.refusal: ApiError | None = None
         self.way: Way | None = None  # None: not a call to a model
+
+
+def credential(headers: Mapping[bytes, bytes]) -> bytes:
+    """As an authorization header; clients of Anthropic's API send x-api-key instead."""
+    if (authorization := headers.get(b"authorization")) is not None:
+        return authorization
+    return b"Bearer " + headers.get(b"x-api-key", b"")

@@ -70,7 +70,7 @@ class LiteLLM:
     def sync(self, table: Table, providers: Providers) -> None:
         """Make the Router hold exactly these endpoints and providers; at once, or as soon as litellm is there."""
         wanted = {
-            f"endpoint-{e.id}": (one.id, f"hosted_vllm/{e.backend_model}", f"{e.url.rstrip('/')}/v1", "none")
+            f"endpoint-{e.id}": (one.id, f"hosted_vllm/{e.backend_model}", f"{e.url.rstrip('/')}/v1", "none", None)
             for one in table.served
             for e in one.endpoints
         }
@@ -80,6 +80,7 @@ class LiteLLM:
                 model.litellm_model,
                 model.api_base or None,
                 providers.key(model) or None,
+                model.max_parallel,
             )
         self._wanted = wanted
         if providers.models:
@@ -96,8 +97,8 @@ class LiteLLM:
         for id, wanted in self._wanted.items():
             if self._registered.get(id) == wanted:
                 continue
-            name, model, base, key = wanted
-            params = LiteLLM_Params(model=model, api_base=base, api_key=key)
+            name, model, base, key, most = wanted
+            params = LiteLLM_Params(model=model, api_base=base, api_key=key, max_parallel_requests=most)
             deployment = Deployment(model_name=name, litellm_params=params, model_info=ModelInfo(id=id))
             self._router.upsert_deployment(deployment)
             self._registered[id] = wanted

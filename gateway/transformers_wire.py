@@ -7,13 +7,16 @@ its streams carry usage in the last chunk, unasked, and end without [DONE]; an e
 
 from gateway.call import CHAT, TEXT, Call
 from gateway.errors import ApiError, backend_trouble, bad_request
-from gateway.wire import DONE, LONGEST_EVENT, Garbage, dumps, loads, parse_event, split, to_event
+from gateway.wire import DONE, JSON, LONGEST_EVENT, Garbage, dumps, loads, parse_event, split, to_event
 
 COMMON = frozenset("model stream max_tokens temperature top_p seed stop frequency_penalty logit_bias".split())
 KNOWN = {CHAT: COMMON | {"messages", "tools", "chat_template_kwargs"}, TEXT: COMMON | {"prompt", "suffix"}}
 
 
 class TransformersWire:
+    content_type = ""
+    answer_type = JSON
+
     def __init__(self, call: Call, backend_model: str):
         self._call = call
         self._backend_model = backend_model

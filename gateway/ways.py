@@ -1,19 +1,35 @@
-"""Which address takes which kind of call: the one table. A new kind of call is a row here."""
+"""Which address takes which kind of call: made of `dialects.kinds`, the one table; a new kind is a row there."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway import call as calls
-from gateway.call import CHAT, PATH_OF, TEXT, Call
-from gateway.dialect import OPENAI, Dialect
+from gateway.call import Call
+from gateway.dialect import Dialect
+from gateway.dialects import multipart
+from gateway.dialects.kinds import KINDS, OTHER_PATHS, TRANSCRIBE, TRANSLATE
+from gateway.errors import bad_request
 from gateway.keys import Key
 from gateway.request import Request
 
 
 def parse_json(way: "Way", caller: Key, request: Request) -> Call:
-    """A call of the OpenAI kinds. ApiError(400) says what is wrong with it."""
+    """A call whose body is a JSON object. ApiError(400) says what is wrong with it."""
     trace = request.headers.get(b"traceparent", b"").decode("latin-1")
-    return calls.parse(way.kind, caller, request.body, trace)
+    return calls.parse(way.kind, caller, request.body, KINDS[way.kind].check, trace)
+
+
+def parse_form(way: "Way", caller: Key, request: Request) -> Call:
+    """A call whose body is a form with a file in it."""
+    content_type = request.headers.get(b"content-type", b"").decode("latin-1")
+    form = bytes(request.body)
+    body = multipart.fields(form, content_type)
+    if not body.get("model"):
+        raise bad_request("The request names no model. Set `model` to one that GET /v1/models lists.")
+    KINDS[way.kind].check(body)
+    trace = request.headers.get(b"traceparent", b"").decode("latin-1")
+    stream = body.get("stream", "").lower() == "true"
+    return Call(way.kind, caller, body["model"], body, stream, True, trace, form=form, form_type=content_type)
 
 
 @dataclass(frozen=True)
@@ -22,8 +38,13 @@ class Way:
 
     path: str
     kind: str
-    dialect: Dialect = OPENAI
+    dialect: Dialect
     parse: Callable[["Way", Key, Request], Call] = parse_json
 
 
-WAYS = {way.path: way for way in (Way(PATH_OF[CHAT], CHAT), Way(PATH_OF[TEXT], TEXT))}
+FORMS = (TRANSCRIBE, TRANSLATE)
+PATHS = {kind.path: kind.name for kind in KINDS.values()} | OTHER_PATHS
+WAYS = {
+    path: Way(path, name, KINDS[name].dialect, parse_form if name in FORMS else parse_json)
+    for path, name in PATHS.items()
+}

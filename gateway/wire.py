@@ -13,6 +13,8 @@ import orjson
 
 from gateway.call import Call
 
+JSON = b"application/json"
+EVENTS = b"text/event-stream; charset=utf-8"
 DONE = b"data: [DONE]\n\n"
 LONGEST_EVENT = 32 * 2**20
 
@@ -30,6 +32,11 @@ class Wire(Protocol):
     done: bool
     broken: bool
     chunks: int
+    content_type: str
+    """Of the request; empty: JSON."""
+
+    answer_type: bytes
+    """Of an answer that is no stream."""
 
     def request(self) -> bytes: ...
 
@@ -41,6 +48,9 @@ class Wire(Protocol):
 
 
 class OpenAIWire:
+    content_type = ""
+    answer_type = JSON
+
     def __init__(self, call: Call, backend_model: str):
         self._call = call
         self._backend_model = backend_model
@@ -69,7 +79,7 @@ class OpenAIWire:
         if self.done:
             return b""
         data = self._carry + data if self._carry else data
-        cut = _last_boundary(data)
+        cut = last_boundary(data)
         if not cut:
             if len(data) > LONGEST_EVENT:
                 raise Garbage("an event without an end")
@@ -134,7 +144,7 @@ def _around(events: bytes, at: int) -> tuple[int, int]:
     return first if first > 2 else 0, end.end() if end is not None else len(events)
 
 
-def _last_boundary(data: bytes) -> int:
+def last_boundary(data: bytes) -> int:
     """Where the last whole event ends; 0: there is none."""
     plain, carriage = data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n")
     return max(plain + 2 if plain >= 0 else 0, carriage + 4 if carriage >= 0 else 0)
