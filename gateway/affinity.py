@@ -13,6 +13,7 @@ from gateway.wire import dumps
 BEGINNING = 4
 """Messages that are looked at: a system prompt, perhaps a developer's, the user's first."""
 
+LONGEST = 4096  # characters of one message
 MASK = 2**64 - 1
 
 
@@ -31,15 +32,34 @@ NONE = Affinity()
 def of(call: Call) -> Affinity:
     if call.session:
         return Affinity(number(call.session), pinned=True)
-    messages = call.body.get("messages")
+    messages = call.body.get("messages")  # completions have none: nothing of theirs tells turns apart
     if not isinstance(messages, list) or not messages:
         return NONE
     beginning = []
     for message in messages[:BEGINNING]:
-        beginning.append(message)
+        beginning.append(_sketch(message))
         if isinstance(message, dict) and message.get("role") == "user":
             break
     return Affinity(number(dumps({"": beginning})), grown=len(messages) > len(beginning))
+
+
+def _sketch(message: object) -> object:
+    """Enough of a message to know it again; hashing a book would cost more than it saves."""
+    if not isinstance(message, dict):
+        return None
+    content = message.get("content")
+    if isinstance(content, list):
+        content = [part["text"][:LONGEST] for part in content[:8] if isinstance(part, dict) and _is_text(part)]
+    elif isinstance(content, str):
+        content = content[:LONGEST]
+    else:
+        content = None
+    role = message.get("role")
+    return [role if isinstance(role, str) else None, content]
+
+
+def _is_text(part: dict) -> bool:
+    return isinstance(part.get("text"), str)
 
 
 def number(data: bytes) -> int:

@@ -51,11 +51,11 @@ def _look_up(gate: Gate, path: str, scope: dict) -> tuple[int, bytes, bytes]:
         return 200, HTML, render(gate.settings, gate.live, gate.fleet, gate.providers, gate.litellm).encode()
     if path == "/v1/models":
         key = caller(gate, scope)
-        return 200, JSON, json.dumps(list_models(gate.live.table, gate.providers, gate.fleet, key.tags)).encode()
+        return 200, JSON, json.dumps(list_models(gate.live.table, gate.providers, gate.fleet, key)).encode()
     if path.startswith("/v1/models/"):
         key = caller(gate, scope)
         name = path.removeprefix("/v1/models/")
-        return 200, JSON, json.dumps(find_model(gate.live.table, gate.providers, gate.fleet, key.tags, name)).encode()
+        return 200, JSON, json.dumps(find_model(gate.live.table, gate.providers, gate.fleet, key, name)).encode()
     known = ", ".join(["/v1/models", *WAYS])
     raise ApiError(404, f"There is nothing at this address. Known: {known}.", "invalid_request_error", "unknown_url")
 

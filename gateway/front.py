@@ -6,6 +6,7 @@ Finds out who asks, and turns every trouble into one plain sentence and one row.
 import asyncio
 import contextlib
 
+from gateway import visible
 from gateway.admission import Check
 from gateway.app import App, bearer
 from gateway.asgi import run
@@ -46,6 +47,7 @@ class Front:
             return
         request.body = b""
         call.dialect = way.dialect
+        call.priority = request.caller.priority
         call.session = request.headers.get(b"x-session-id", b"")
         reply.id = call.id
         await self._complete(call, reply)
@@ -72,14 +74,14 @@ class Front:
                 check.after(call)
 
     async def _ask(self, call: Call, reply: HttpReply) -> None:
-        gate, tags = self._gate, call.caller.tags
-        if gate.live.table.find(call.asked, tags):
-            await gate.own.answer(call, lambda: gate.live.table.find(call.asked, tags), reply)
-        elif (model := gate.providers.find(call.asked, tags)) is not None:
+        gate, key = self._gate, call.caller
+        if visible.own(gate.live.table, key, call.asked):
+            await gate.own.answer(call, lambda: visible.own(gate.live.table, key, call.asked), reply)
+        elif (model := visible.foreign(gate.providers, key, call.asked)) is not None:
             await gate.foreign.answer(call, model, reply)
         else:
             call.settled = True  # nothing was asked of anybody: no row
-            raise unknown_model(call.asked, callable_names(gate.live.table, gate.providers, tags))
+            raise unknown_model(call.asked, callable_names(gate.live.table, gate.providers, key))
 
     async def _tell(self, call: Call, reply: HttpReply, error: ApiError) -> None:
         """Account for a failed call and tell its caller, as an answer or inside the stream."""

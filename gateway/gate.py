@@ -48,6 +48,7 @@ class Gate:
             self.writer,
             self.seats,
             self.waking,
+            settings.gateway.aliases,
         )
         self.checks: list[Check] = []
         self.live.look()

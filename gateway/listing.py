@@ -1,35 +1,32 @@
 """What a key may call, in the shape of OpenAI's models list; what is ours to add stands in `dayzero`."""
 
-from collections.abc import Collection
-
+from gateway import visible
+from gateway.auth.key import Key
 from gateway.errors import unknown_model
 from gateway.providers import ProviderModel, Providers
 from gateway.replicas import Fleet
 from gateway.routing import PREFERENCE, Served, Table
 
 
-def callable_names(table: Table, providers: Providers, tags: Collection[str]) -> list[str]:
-    """Models, tags and providers' models that a key with these tags can name."""
-    proprietary = [model.name for model in providers.visible(tags)]
-    return list(dict.fromkeys([*table.models(tags), *table.aliases(tags), *proprietary]))
+def callable_names(table: Table, providers: Providers, key: Key) -> list[str]:
+    """Everything that this key can name."""
+    return list(dict.fromkeys([*visible.own_names(table, key), *visible.foreign_names(providers, key)]))
 
 
-def list_models(table: Table, providers: Providers, fleet: Fleet, tags: Collection[str]) -> dict:
-    entries = {name: _own(name, served, fleet) for name, served in table.models(tags).items()}
-    for name, served in table.aliases(tags).items():
-        entries[name] = _own(name, (served,), fleet)
-    for model in providers.visible(tags):
-        entries.setdefault(model.name, _proprietary(model, tags))
+def list_models(table: Table, providers: Providers, fleet: Fleet, key: Key) -> dict:
+    entries = {name: _own(name, served, fleet) for name, served in visible.own_names(table, key).items()}
+    for name, model in visible.foreign_names(providers, key).items():
+        entries.setdefault(name, _proprietary(name, model, key))
     return {"object": "list", "data": list(entries.values())}
 
 
-def find_model(table: Table, providers: Providers, fleet: Fleet, tags: Collection[str], name: str) -> dict:
+def find_model(table: Table, providers: Providers, fleet: Fleet, key: Key, name: str) -> dict:
     """One model by any name that it can be called by. ApiError(404) lists what can be."""
-    if served := table.find(name, tags):
+    if served := visible.own(table, key, name):
         return _own(name, served, fleet)
-    if (model := providers.find(name, tags)) is not None:
-        return _proprietary(model, tags)
-    raise unknown_model(name, callable_names(table, providers, tags))
+    if (model := visible.foreign(providers, key, name)) is not None:
+        return _proprietary(name, model, key)
+    raise unknown_model(name, callable_names(table, providers, key))
 
 
 def _own(name: str, served: tuple[Served, ...], fleet: Fleet) -> dict:
@@ -49,10 +46,10 @@ def _own(name: str, served: tuple[Served, ...], fleet: Fleet) -> dict:
     }
 
 
-def _proprietary(model: ProviderModel, tags: Collection[str]) -> dict:
-    tag = next(tag for tag in PREFERENCE if tag in tags and tag in model.tags)
+def _proprietary(name: str, model: ProviderModel, key: Key) -> dict:
+    tag = next(tag for tag in PREFERENCE if tag in key.tags and tag in model.tags)
     return {
-        "id": model.name,
+        "id": name,
         "object": "model",
         "created": 0,
         "owned_by": model.provider,

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 from gateway import routing
@@ -45,6 +46,7 @@ class Live:
         writer: Writer,
         seats: Seats,
         waking: Waking,
+        aliases: Mapping[str, str],
     ):
         self.table = Table()
         self.problem = "The ledger was not read yet."
@@ -56,6 +58,7 @@ class Live:
         self._writer = writer
         self._seats = seats
         self._waking = waking
+        self._aliases = aliases
         self._loaded: set[str] = set()
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
@@ -83,7 +86,7 @@ class Live:
             connection = self._open()
             if not self._stale and routing.generation_of(connection) == self.table.generation:
                 return False
-            table = routing.read(connection)
+            table = routing.read(connection, self._aliases)
         except (OSError, sqlite3.Error, ValueError) as error:
             if self._connection is not None:
                 self._connection.close()

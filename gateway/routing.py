@@ -11,6 +11,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from lifecycle.deployments import CANDIDATE_TAG, PREVIEW_TAG, STABLE_TAG, TAG_OF
 from lifecycle.swaps import OPEN, STANDS_IN
@@ -67,10 +68,12 @@ class Table:
     _by_model: Mapping[str, Mapping[str, tuple[Served, ...]]] = field(default_factory=dict, repr=False)
     _newest: Mapping[str, Served] = field(default_factory=dict, repr=False)
     _standing_in: Mapping[str, Served] = field(default_factory=dict, repr=False)  # for the elder of this id
+    _patterns: Mapping[str, str] = field(default_factory=dict, repr=False)
     _found: dict[tuple[str, frozenset[str]], tuple[Served, ...]] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, generation: int, served: Collection[Served]) -> "Table":
+    def of(cls, generation: int, served: Collection[Served], patterns: Mapping[str, str] | None = None) -> "Table":
+        """`patterns`: name → pattern over models; the newest that matches and is up answers to the name."""
         by_model: dict[str, dict[str, list[Served]]] = defaultdict(lambda: defaultdict(list))
         newest: dict[str, Served] = {}
         by_id = {one.id: one for one in served}
@@ -84,7 +87,7 @@ class Table:
                 newest[one.tag] = one
         frozen = {model: {tag: tuple(them) for tag, them in tags.items()} for model, tags in by_model.items()}
         standing_in = {one.elder: one for one in served if one.stands_in and one.elder in by_id}
-        return cls(generation, tuple(served), by_id, frozen, newest, standing_in)
+        return cls(generation, tuple(served), by_id, frozen, newest, standing_in, patterns or {})
 
     def find(self, name: str, tags: Collection[str]) -> tuple[Served, ...]:
         """The deployments that may answer to that name for a key with these tags; empty: it sees no such name."""
@@ -105,7 +108,15 @@ class Table:
             return self._with_successors((self._newest[name],))
         if (one := self._by_id.get(name)) is not None and one.tag in tags:
             return (one,)
+        if (pattern := self._patterns.get(name)) is not None:
+            return self._newest_of(pattern, tags)
         return ()
+
+    def _newest_of(self, pattern: str, tags: Collection[str]) -> tuple[Served, ...]:
+        matching = [self._find(model, tags) for model in self._by_model if fnmatchcase(model, pattern)]
+        matching = [them for them in matching if them]
+        up = [them for them in matching if any(one.endpoints for one in them)]
+        return max(up or matching, key=lambda them: max(one.tag_since for one in them), default=())
 
     def _with_successors(self, them: tuple[Served, ...]) -> tuple[Served, ...]:
         return (*them, *(self._standing_in[one.id] for one in them if one.id in self._standing_in))
@@ -116,14 +127,19 @@ class Table:
         return {name: them for name, them in found.items() if them}
 
     def aliases(self, tags: Collection[str]) -> dict[str, Served]:
-        return {tag: self._newest[tag] for tag in ALIASES if tag in tags and tag in self._newest}
+        """The other names under which such a key may call something, with the newest deployment that answers."""
+        found = {tag: self._newest[tag] for tag in ALIASES if tag in tags and tag in self._newest}
+        for name in self._patterns:
+            if name not in found and name not in self._by_model and (them := self.find(name, tags)):
+                found[name] = max(them, key=lambda one: one.tag_since)
+        return found
 
 
 def generation_of(connection: sqlite3.Connection) -> int:
     return connection.execute("SELECT generation FROM routing").fetchone()[0]
 
 
-def read(connection: sqlite3.Connection) -> Table:
+def read(connection: sqlite3.Connection, patterns: Mapping[str, str] | None = None) -> Table:
     """The whole table in one read transaction, so that the generation belongs to the rows."""
     connection.execute("BEGIN")
     try:
@@ -160,7 +176,7 @@ def read(connection: sqlite3.Connection) -> Table:
         )
         for row in deployments
     ]
-    return Table.of(generation, served)
+    return Table.of(generation, served, patterns)
 
 
 def _gpus(plan: str) -> int:
