@@ -2,11 +2,14 @@
 
 import contextlib
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gateway import keys, store
 from gauntlet import conclude, runs
 from gauntlet.grades import grades_file
+from lifecycle.deployments import CANDIDATE_TAG, STABLE_TAG
+from lifecycle.plans import Plan
 from lifecycle.ports import Clock, ExamProgress, Recipes, Script, Verdict
 from lifecycle.records import Deployment
 from lifecycle.runfolder import RunFolder
@@ -15,11 +18,21 @@ from lifecycle.settings import Settings
 KEY_DAYS = 7
 
 
+def offers_of(plan: Plan) -> frozenset[str]:
+    """What the planned engine does beside plain chat, in the Gauntlet's words (gauntlet.cases.NEEDS)."""
+    if not plan.ladder or plan.ladder[0].engine != "vllm":
+        return frozenset()
+    tools = {"tools"} if "--enable-auto-tool-choice" in plan.ladder[0].args else set()
+    return frozenset({"schema", "logprobs", *tools})
+
+
 class GauntletExams:
     """What is under test is called by its deployment id, so that no other deployment of the model can answer for it."""
 
-    def __init__(self, settings: Settings, recipes: Recipes, clock: Clock):
+    def __init__(self, settings: Settings, recipes: Recipes, clock: Clock, stable: Callable[[], Sequence[Deployment]]):
+        """`stable`: the deployments that everybody calls now, the newest first."""
         self._settings = settings
+        self._stable = stable
         self._recipes = recipes
         self._clock = clock
 
@@ -36,8 +49,11 @@ class GauntletExams:
             base_url=f"{self._settings.gateway.url}/v1",
             model=deployment.id,
             key_file=self._key(deployment, run, folder),
-            judge=gauntlet.judge,
+            judges=[judge for judge in (gauntlet.judge, gauntlet.second_judge) if judge],
             concurrency=gauntlet.concurrency,
+            rival=self._rival(deployment),
+            offers=offers_of(deployment.plan),
+            context=deployment.plan.context,
             baseline=self._baseline(deployment, run),
             subject={
                 "model": deployment.model,
@@ -45,6 +61,8 @@ class GauntletExams:
                 "deployment": deployment.id,
                 "run": run,
                 "plan": f"{deployment.plan.nodes} × {deployment.plan.gpus_per_node} {deployment.plan.gpu_type}",
+                "gpus": deployment.plan.gpus,
+                "gpu_hour_price": self._settings.gateway.gpu_hour_price,
             },
         )
         return self._recipes.exam(deployment, run, attempt, shards)
@@ -57,7 +75,8 @@ class GauntletExams:
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.closing(store.open_store(self._settings.gateway_path)) as db:
             expires = self._clock() + KEY_DAYS * 86400
-            plaintext = keys.issue(db, f"gauntlet {deployment.id} {run}", ["candidate"], "gauntlet", expires)
+            tags = [CANDIDATE_TAG, STABLE_TAG]  # what is judged, and what it is compared with
+            plaintext = keys.issue(db, f"gauntlet {deployment.id} {run}", tags, "gauntlet", expires)
         aside = folder / ".key"
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
@@ -77,6 +96,11 @@ class GauntletExams:
             return None
         verdict = conclude.from_file(folder)
         return verdict if verdict and (verdict.summary or {}).get("graded_by_people") else None
+
+    def _rival(self, deployment: Deployment) -> str:
+        """Whose answers it is compared with: the deployment that it would replace, else the newest in `stable`."""
+        others = [one.id for one in self._stable() if one.id != deployment.id]
+        return deployment.replaces if deployment.replaces in others else next(iter(others), "")
 
     def _baseline(self, deployment: Deployment, run: int) -> Path | None:
         """The last concluded run of the deployment that this one would replace, else this one's own before."""

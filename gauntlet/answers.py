@@ -1,7 +1,7 @@
 """What came back from a model, and what a check says about it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,9 @@ class Answer:
     first_token_s: float | None = None
     total_s: float = 0.0
     streamed: bool = False
+    asked: str = ""  # which of a sample's requests it answers; empty: the plain one
+    tool_calls: tuple[Mapping[str, Any], ...] = ()  # {"name", "arguments"}, the arguments as the text that came
+    logprobs: tuple[float, ...] = ()  # one a token, when they were asked for
     thinking: int = 0  # characters of reasoning that came apart from the answer
 
     @property
@@ -39,7 +42,13 @@ class Answer:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> "Answer":
-        return cls(**data)
+        tuples = {"tool_calls", "logprobs"}
+        return cls(**{key: tuple(value) if key in tuples else value for key, value in data.items()})
+
+
+def of(answers: Sequence[Answer], asked: str) -> list[Answer]:
+    """The answers to one kind of request."""
+    return [answer for answer in answers if answer.asked == asked]
 
 
 @dataclass(frozen=True)

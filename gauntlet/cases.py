@@ -12,6 +12,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 IMPORTANCES = ("critical", "supporting", "advisory")
+NEEDS = {"json": "schema", "tool": "tools", "logprobs": "logprobs", "better": "rival"}
+"""Check → what the endpoint, or the run, must offer; a case is left out of a run that doesn't."""
+ALONE = frozenset({"speed", "load"})
+"""Checks that measure: their samples are asked when nothing else is."""
+MORE_REQUESTS = {"streamed": 1, "again": 2, "better": 1, "load": 100}
+"""Check → requests beside the plain one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +38,12 @@ class Case:
     secret: str = ""  # secret: what may not be told
     reference: str = ""  # judged: what a right answer says
     min_words: int = 3  # english, answered
-    parallel: int = 1  # speed: requests at once
+    parallel: int = 1  # speed, together: requests at once; load: at most
+    schema: Mapping[str, Any] | None = None  # json: what the answer must fit, sent as response_format
+    tools: tuple[Mapping[str, Any], ...] = ()  # functions that the model may call, as {"name", "parameters", ...}
+    call: Mapping[str, Any] | None = None  # tool: the call that is right, {"name", "arguments"}
+    tests: str = ""  # code: Python that raises where the answer's code is wrong
+    needle: Mapping[str, Any] | None = None  # {"fill", "depth"}: shares of the context, filled when a run is prepared
     source: str = ""  # how we know the answer; for people
 
     @property
@@ -43,9 +54,14 @@ class Case:
         return "\n".join(f"[{message['role']}] {message['content']}" for message in self.messages)
 
     @property
+    def needs(self) -> frozenset[str]:
+        """Of NEEDS."""
+        return frozenset(NEEDS[check] for check in self.checks if check in NEEDS)
+
+    @property
     def cost(self) -> float:
         """Expected work in tokens, for balancing shards; only the proportions matter."""
-        requests = 2 if "streamed" in self.checks else self.parallel
+        requests = self.parallel + sum(MORE_REQUESTS.get(check, 0) for check in self.checks)
         prompt = sum(len(message["content"]) for message in self.messages) / 4
         return requests * (self.max_tokens / 2 + prompt / 8) + 20
 
@@ -55,7 +71,7 @@ class Case:
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> "Case":
         """Back from JSON, where tuples are lists."""
-        tuples = {"messages", "checks", "stop", "contains", "absent"}
+        tuples = {"messages", "checks", "stop", "contains", "absent", "tools"}
         return cls(**{key: tuple(value) if key in tuples else value for key, value in data.items()})
 
 

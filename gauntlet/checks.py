@@ -1,4 +1,5 @@
-"""Every check as a pure function: case and answers in, mark out. The table CHECKS at the end is what cases name.
+"""Every check as a pure function: case and answers in, mark out. The table CHECKS at the end is what cases name;
+`code` and `better` are not in it, for they need a process and a judge (gauntlet/trial.py).
 
 `judged`, `refusal` and `answered` can be put to a judge as well; `with_judge` joins both opinions.
 """
@@ -7,9 +8,11 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
-from gauntlet.answers import FAIL, PASS, Answer, Mark, failed, passed, quoted, unscored
+from gauntlet import checks_wire
+from gauntlet.answers import FAIL, PASS, Answer, Mark, failed, of, passed, quoted, unscored
 from gauntlet.cases import Case
 from gauntlet.english import debris, fault_of
+from gauntlet.loads import describe_load, steps_of
 from gauntlet.refusals import discloses, refuses
 
 Check = Callable[[Case, Sequence[Answer]], Mark]
@@ -63,11 +66,13 @@ def length(case: Case, answers: Sequence[Answer]) -> Mark:
 
 def streamed(case: Case, answers: Sequence[Answer]) -> Mark:
     """The same text, streamed or not."""
-    plain, stream = answers[0], answers[1]
+    plain, stream = answers[0], of(answers, "streamed")[0]
     if plain.text != stream.text:
         return failed(f"Streamed it says {quoted(stream.text)}, not streamed {quoted(plain.text)}.")
     if plain.finish_reason != stream.finish_reason:
         return failed(f"Streamed it ends with {stream.finish_reason!r}, not streamed with {plain.finish_reason!r}.")
+    if plain.tool_calls != stream.tool_calls:
+        return failed(f"Streamed it calls {stream.tool_calls!r:.120}, not streamed {plain.tool_calls!r:.120}.")
     return passed("Streamed and not streamed are the same.")
 
 
@@ -168,6 +173,11 @@ def answered(case: Case, answers: Sequence[Answer]) -> Mark:
     return passed("It answers.") if words >= case.min_words else failed(f"It answers with {words} words only.")
 
 
+def load(case: Case, answers: Sequence[Answer]) -> Mark:
+    """Nothing to fail: where more callers bring no more tokens."""
+    return passed(describe_load(steps_of(answers)))
+
+
 def speed(case: Case, answers: Sequence[Answer]) -> Mark:
     """Nothing to fail: the times are in the answers."""
     return passed(f"{len(answers)} at once: " + describe_speed(answers) + ".")
@@ -190,6 +200,12 @@ CHECKS: dict[str, Check] = {
     "secret": secret,
     "answered": answered,
     "speed": speed,
+    "load": load,
+    "json": checks_wire.fits,
+    "tool": checks_wire.tool,
+    "logprobs": checks_wire.logprobs,
+    "again": checks_wire.again,
+    "together": checks_wire.together,
 }
 CRITERIA = {"judged": "correct", "refusal": "refusal", "answered": "helpful"}
 """Check → the criterion that a judge is asked about."""

@@ -9,18 +9,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gauntlet.cases import Sample
+from gauntlet.cases import NEEDS, Sample
 from gauntlet.cli_after import add_after
 from gauntlet.client import api_root
 from gauntlet.conclude import conclude
 from gauntlet.near_duplicates import near_duplicates
 from gauntlet.runfiles import read_run
 from gauntlet.runner import read_key, run_shard, wish_of
-from gauntlet.runs import prepare
+from gauntlet.runs import CONTEXT, prepare
 from gauntlet.suite_files import SHIPPED, read_suites
 from lifecycle.errors import BadSettings, DayzeroError
 from lifecycle.ports import Verdict
 
+OFFERS = sorted({*NEEDS.values()} - {"rival"})
 EXITS = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3}
 
 
@@ -37,8 +38,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     command.add_argument("--suites", type=Path, help="folder of suites (none: those that ship)")
     command.add_argument("--folder", type=Path, help="where to write (none: a new folder here; an old one is resumed)")
-    command.add_argument("--judge", default="", help="another model at the same address")
-    command.add_argument("--concurrency", type=int, default=8, help="requests at once (8)")
+    command.add_argument("--judge", action="append", default=[], help="another model there; twice for a second opinion")
+    command.add_argument("--rival", default="", help="a model there to compare answers with (needs a judge)")
+    command.add_argument(
+        "--offers", default="", help=f"what the address can do beside plain chat: {','.join(OFFERS)}"
+    )
+    command.add_argument("--context", type=int, default=CONTEXT, help=f"tokens that are served ({CONTEXT})")
+    command.add_argument("--concurrency", type=int, default=64, help="requests at once, at most (64)")
     command.add_argument("--patience", type=float, default=60, help="seconds that an outage is waited out (60)")
     command.add_argument("--baseline", type=Path, help="folder of an earlier run to compare with")
     command.add_argument("--suite", default="", help="only this suite (without --base-url: all of it again)")
@@ -76,7 +82,10 @@ def run(options: argparse.Namespace) -> int:
             base_url=options.base_url,
             model=options.model,
             key_file=key_file.absolute(),
-            judge=options.judge,
+            judges=options.judge,
+            rival=options.rival,
+            offers=_offers(options.offers),
+            context=options.context,
             concurrency=options.concurrency,
             subject={"model": options.model, "address": api_root(options.base_url)},
             patience_s=options.patience,
@@ -102,6 +111,13 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print(f"\nInterrupted; go on with --folder {folder}", file=sys.stderr)
         return 130
+
+
+def _offers(text: str) -> list[str]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if unknown := sorted(set(words) - set(OFFERS)):
+        raise BadSettings(f"--offers: {', '.join(unknown)} is unknown.", f"Choose from {', '.join(OFFERS)}.")
+    return words
 
 
 def check(options: argparse.Namespace) -> int:

@@ -6,7 +6,8 @@ the model, so neither ever becomes a wrong answer.
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
@@ -54,17 +55,10 @@ class Client:
     ) -> None:
         await self._session.close()
 
-    async def ask(self, model: str, case: Case, *, stream: bool = False) -> Answer:
-        """One completion of a case. EndpointUnavailable or RequestRejected."""
-        body: dict[str, Any] = {
-            "model": model,
-            "messages": list(case.messages),
-            "max_tokens": case.max_tokens,
-            "temperature": case.temperature,
-        }
-        if case.stop:
-            body["stop"] = list(case.stop)
-        return await self.complete(body, stream=stream)
+    async def ask(self, model: str, case: Case, *, stream: bool = False, asked: str = "") -> Answer:
+        """One completion of a case; `asked` labels the answer. EndpointUnavailable or RequestRejected."""
+        answer = await self.complete(request_of(model, case), stream=stream)
+        return replace(answer, asked=asked) if asked else answer
 
     async def complete(self, body: JSON, *, stream: bool = False) -> Answer:
         if stream:
@@ -83,6 +77,26 @@ class Client:
             raise EndpointUnavailable(f"{self.root} sent something unreadable: {error}.") from None
 
 
+def request_of(model: str, case: Case) -> dict[str, Any]:
+    """The body of a chat completion."""
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": list(case.messages),
+        "max_tokens": case.max_tokens,
+        "temperature": case.temperature,
+    }
+    if case.stop:
+        body["stop"] = list(case.stop)
+    if case.schema is not None:
+        named = {"name": case.id.replace("-", "_"), "schema": case.schema, "strict": True}
+        body["response_format"] = {"type": "json_schema", "json_schema": named}
+    if case.tools:
+        body["tools"] = [{"type": "function", "function": dict(tool)} for tool in case.tools]
+    if "logprobs" in case.checks:
+        body["logprobs"] = True
+    return body
+
+
 async def _plain(response: aiohttp.ClientResponse, started: float) -> Answer:
     try:
         data = json.loads(await response.read())
@@ -96,6 +110,8 @@ async def _plain(response: aiohttp.ClientResponse, started: float) -> Answer:
             completion_tokens=usage.get("completion_tokens") or 0,
             total_s=time.perf_counter() - started,
             thinking=len(_thought(message)),
+            tool_calls=_calls(message.get("tool_calls") or ()),
+            logprobs=_logprobs(choice),
         )
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         raise EndpointUnavailable(f"{response.url} answered something that is no chat completion.") from None
@@ -103,6 +119,7 @@ async def _plain(response: aiohttp.ClientResponse, started: float) -> Answer:
 
 async def _streamed(response: aiohttp.ClientResponse, started: float) -> Answer:
     text: list[str] = []
+    calls: dict[int, dict[str, Any]] = {}
     finish, usage, first, pieces, thinking, done = "", {}, None, 0, 0, False
     async for line in response.content:
         if not line.startswith(b"data:"):
@@ -124,8 +141,10 @@ async def _streamed(response: aiohttp.ClientResponse, started: float) -> Answer:
                 pieces += bool(piece or thought)
                 thinking += len(thought)
                 text.append(piece)
+                for part in delta.get("tool_calls") or ():
+                    _add_call(calls, part)
                 finish = choice.get("finish_reason") or finish
-        except (ValueError, AttributeError, TypeError):
+        except (ValueError, AttributeError, TypeError, KeyError):
             raise EndpointUnavailable(f"{response.url} streamed something that is no completion.") from None
     if not (done or finish):
         raise EndpointUnavailable(f"{response.url} broke off in the middle of an answer.")
@@ -138,7 +157,29 @@ async def _streamed(response: aiohttp.ClientResponse, started: float) -> Answer:
         total_s=time.perf_counter() - started,
         streamed=True,
         thinking=thinking,
+        tool_calls=_calls([calls[index] for index in sorted(calls)]),
     )
+
+
+def _calls(found: Iterable[JSON]) -> tuple[dict[str, str], ...]:
+    """Name and arguments of each call; AttributeError, KeyError or TypeError when that is no list of calls."""
+    return tuple(
+        {"name": sound(str(call["function"]["name"])), "arguments": sound(str(call["function"].get("arguments") or ""))}
+        for call in found
+    )
+
+
+def _add_call(calls: dict[int, dict[str, Any]], part: JSON) -> None:
+    """A piece of a call in a stream: the name comes first, the arguments bit by bit."""
+    call = calls.setdefault(int(part.get("index") or 0), {"function": {"name": "", "arguments": ""}})
+    function = part.get("function") or {}
+    for key in ("name", "arguments"):
+        call["function"][key] += function.get(key) or ""
+
+
+def _logprobs(choice: JSON) -> tuple[float, ...]:
+    tokens = (choice.get("logprobs") or {}).get("content") or ()
+    return tuple(float(token["logprob"]) for token in tokens)
 
 
 def _refusal(response: aiohttp.ClientResponse, text: str) -> Transient | Permanent:

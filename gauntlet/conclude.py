@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from gauntlet import drawing
+from gauntlet.agreement import agreements
 from gauntlet.answers import NOT_EVALUATED
 from gauntlet.cases import Sample
 from gauntlet.comparison import Difference, compare, regressions
-from gauntlet.grades import agreement, read_grades, with_people
+from gauntlet.grades import read_grades, with_people
 from gauntlet.picture import draw_picture
 from gauntlet.report import Conclusion, write_report
 from gauntlet.runfiles import NoRun, Run, partial_file, read_records, read_run, shard_file
@@ -53,14 +54,14 @@ def judge(folder: Path, baseline: Path | None = None) -> Conclusion:
         reasons = (*worse, *reasons) if outcome == INCONCLUSIVE else (*reasons, *worse)
     return Conclusion(
         run=run, outcome=outcome, reasons=reasons, suites=suites, records=tuple(records), baseline=before,
-        before={record["id"]: record for record in base}, differences=differences, agreement=agreement(records),
+        before={record["id"]: record for record in base}, differences=differences, agreements=agreements(records),
     )  # fmt: skip
 
 
 def _write(folder: Path, c: Conclusion) -> Verdict:
     summary = dict(summary_of(c.outcome, c.suites)) | {
         "comparison": [difference.as_dict() for difference in c.differences],
-        "agreement": c.agreement.as_dict() if c.agreement else None,
+        "agreements": [agreement.as_dict() for agreement in c.agreements],
         "graded_by_people": sum("people" in record for record in c.records),
         "asked_again": sum("earlier" in record for record in c.records),
     }
@@ -127,6 +128,6 @@ def _missing(sample: Sample) -> dict[str, Any]:
         "reason": NEVER_FINISHED,
         "checks": [],
         "answers": [],
-        "judge": None,
+        "judges": [],
         "at": None,
     }

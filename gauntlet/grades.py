@@ -5,56 +5,20 @@ import io
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gauntlet.answers import FAIL, PASS, UNSCORED
-from gauntlet.intervals import wilson
-from gauntlet.paired import kappa
 from gauntlet.runfiles import Run, publish
 from lifecycle.errors import Permanent
 
 JSON = Mapping[str, Any]
 COLUMNS = ("id", "category", "question", "answer", "reference", "reason", "grade", "by", "comment")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run such a cell, and a model wrote it
-FEW = 20  # samples, below which an agreement says little
 
 
 class BadGrades(Permanent):
     """A file of grades can't be taken over; the sentence names the line. Nothing of it was."""
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How often the judge said what people said."""
-
-    both_pass: int
-    judge_only: int  # the judge let it pass, people did not
-    people_only: int
-    both_fail: int
-
-    @property
-    def n(self) -> int:
-        return self.both_pass + self.judge_only + self.people_only + self.both_fail
-
-    @property
-    def kappa(self) -> float | None:
-        return kappa(self.both_pass, self.judge_only, self.people_only, self.both_fail)
-
-    @property
-    def sentence(self) -> str:
-        agreed = self.both_pass + self.both_fail
-        low, high = wilson(agreed, self.n)
-        said = f"Judge and people agree on {agreed} of {self.n} samples that both graded"
-        said += f" (true rate between {low:.0%} and {high:.0%}"
-        said += f", Cohen's kappa {self.kappa:.2f})." if self.kappa is not None else ")."
-        if self.judge_only:
-            said += f" The judge let {self.judge_only} pass that people did not."
-        return said + (" That is too few to trust it by." if self.n < FEW else "")
-
-    def as_dict(self) -> dict[str, Any]:
-        return {**self.__dict__, "n": self.n, "kappa": self.kappa, "sentence": self.sentence}
 
 
 def grades_file(folder: Path) -> Path:
@@ -75,7 +39,7 @@ def to_grade(run: Run, records: Sequence[JSON], *, judged: bool = False) -> list
     references = {sample.id: sample.case.reference for sample in run.samples}
     rows = []
     for record in records:
-        graded_by_judge = judged and record["judge"] is not None
+        graded_by_judge = judged and record["judges"]
         if record["answers"] and (record["grade"] == UNSCORED or graded_by_judge):
             question = "\n".join(f"[{message['role']}] {message['content']}" for message in record["messages"])
             answer = "\n---\n".join(answer["text"] for answer in record["answers"])
@@ -159,17 +123,3 @@ def _decided(record: dict[str, Any], said: Sequence[JSON]) -> dict[str, Any]:
     reason = ("Graded by people. " if grade != UNSCORED else "People differ. ") + "; ".join(words) + "."
     machine = {"grade": record["grade"], "reason": record["reason"]}
     return record | {"grade": grade, "reason": reason, "machine": machine, "people": list(said)}
-
-
-def agreement(records: Sequence[JSON]) -> Agreement | None:
-    """Of the judge with people who agree among themselves; None where nobody can tell."""
-    pairs = [
-        (record["judge"]["verdict"], record["grade"])
-        for record in records
-        if record.get("people") and record["judge"] and record["grade"] in (PASS, FAIL)
-    ]
-    pairs = [pair for pair in pairs if pair[0] in (PASS, FAIL)]
-    if not pairs:
-        return None
-    count = {pair: pairs.count(pair) for pair in set(pairs)}
-    return Agreement(*(count.get(pair, 0) for pair in ((PASS, PASS), (PASS, FAIL), (FAIL, PASS), (FAIL, FAIL))))

@@ -23,6 +23,7 @@ class Outage:
         self.patience_s = patience_s
         self._clock = clock
         self._since: float | None = None
+        self.refusals = 0  # attempts that the endpoint asked us to make later
         self.sentence = ""  # of the fault that is being waited out; empty when all is well
 
     async def ride_out(self, attempt: Callable[[], Awaitable[T]]) -> T:
@@ -37,6 +38,7 @@ class Outage:
                 mine = now if mine is None else mine
                 self._since = now if self._since is None else self._since
                 self.sentence = str(fault)
+                self.refusals += fault.retry_after_s is not None or getattr(fault, "busy", False)
                 left = self.patience_s - (now - min(mine, self._since))
                 if left <= 0:
                     raise

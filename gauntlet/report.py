@@ -13,9 +13,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from gauntlet.agreement import Agreement
 from gauntlet.answers import FAIL, NOT_EVALUATED, PASS, UNSCORED
 from gauntlet.comparison import BETTER, SAME, UNKNOWN, WORSE, Difference
-from gauntlet.grades import Agreement
 from gauntlet.runfiles import Run
 from gauntlet.verdict import Rate, SuiteVerdict
 
@@ -38,7 +38,7 @@ class Conclusion:
     baseline: Run | None = None
     before: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     differences: Sequence[Difference] = ()
-    agreement: Agreement | None = None
+    agreements: Sequence[Agreement] = ()
 
 
 def write_report(path: Path, conclusion: Conclusion) -> Path:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +36,16 @@ class Run:
     base_url: str
     model: str
     key_file: Path
-    judge: str
-    concurrency: int
+    judges: tuple[str, ...]
+    concurrency: int  # requests at once, at most
     patience_s: float  # an outage that lasts longer is recorded as not evaluated
     timeout_s: float  # of one request
     subject: JSON
     suites: tuple[Suite, ...]
     samples: tuple[Sample, ...]
     shards: tuple[tuple[str, ...], ...]
+    rival: str = ""  # the model that answers are compared with
+    left_out: JSON = field(default_factory=dict)  # sample id → what this run doesn't offer
     baseline: Path | None = None  # folder of an earlier run to compare with
 
     def shard(self, k: int) -> tuple[Sample, ...]:
@@ -65,8 +67,9 @@ def read_run(folder: Path) -> Run:
     return Run(
         **{
             key: data[key]
-            for key in ("base_url", "model", "judge", "concurrency", "patience_s", "timeout_s", "subject")
+            for key in ("base_url", "model", "concurrency", "patience_s", "timeout_s", "subject", "rival", "left_out")
         },
+        judges=tuple(data["judges"]),
         digest=data["digest"],
         key_file=Path(data["key_file"]),
         suites=tuple(Suite.of(rules) for rules in data["suites"]),

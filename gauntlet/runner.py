@@ -19,12 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from gauntlet.again import PLAIN, Wish
-from gauntlet.answers import FAIL, NOT_EVALUATED
-from gauntlet.cases import Sample
+from gauntlet.answers import FAIL, NOT_EVALUATED, Answer
+from gauntlet.asking import Asking
+from gauntlet.cases import ALONE, Sample
 from gauntlet.client import Client
 from gauntlet.journal import Journal, ShardBusy
 from gauntlet.judge import Judge
 from gauntlet.outage import Outage
+from gauntlet.pace import Pace
+from gauntlet.panel import Panel
 from gauntlet.runfiles import Run, progress_file, read_run, shard_file
 from gauntlet.trial import try_sample
 from lifecycle.errors import BadSettings, DayzeroError
@@ -98,21 +101,30 @@ async def run_shard(
     progress = _Progress(folder, shard, len(samples), len(samples) - len(todo), journal, outage, report)
     try:
         async with Client(run.base_url, key, run.timeout_s) as client:
-            judge = None
-            if run.judge:
-                judge = Judge(
-                    run.judge, lambda body: judge_outage.ride_out(lambda: client.complete(body)), folder / "judge"
-                )
+
+            async def ask_judge(body: dict[str, Any]) -> Answer:
+                return await judge_outage.ride_out(lambda: client.complete(body))
+
+            judges = [Judge(model, ask_judge, folder / "judge") for model in run.judges]
+            panel = Panel(judges) if judges else None
+            asking = Asking(client, run.model, outage, run.rival)
+            pace = Pace(run.concurrency)
 
             async def work(queue: deque[Sample]) -> None:
                 while queue:
-                    record = await try_sample(queue.popleft(), client, run.model, judge, outage)
+                    async with pace as seen:
+                        if not queue:
+                            return
+                        before_us = outage.refusals
+                        record = await try_sample(queue.popleft(), asking, panel)
+                        if outage.refusals > before_us:
+                            pace.slow_down(seen)
                     journal.add(wish.mark(record, before.get(record["id"])))
                     progress.step()
 
             # speed is measured when this task asks nothing else; other shards may still be at work
-            calm = deque(sample for sample in todo if "speed" not in sample.case.checks)
-            loud = deque(sample for sample in todo if "speed" in sample.case.checks)
+            calm = deque(sample for sample in todo if not ALONE & set(sample.case.checks))
+            loud = deque(sample for sample in todo if ALONE & set(sample.case.checks))
             beat = asyncio.create_task(progress.beat())
             syncing = asyncio.create_task(_keep_synced(journal))
             try:

@@ -1,11 +1,13 @@
 """Prepare a run, and see how far it is. The service's side; the array tasks read what is written here."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gauntlet.cases import Sample
+from gauntlet.cases import ALONE, Sample
+from gauntlet.haystack import filled
 from gauntlet.runfiles import digest_of, progress_file, shard_file
 from gauntlet.suite_files import read_suites
 from lifecycle.errors import Refused
@@ -14,6 +16,7 @@ from lifecycle.runfolder import read_json, write_json
 
 PATIENCE_S = 600.0
 TIMEOUT_S = 600.0
+CONTEXT = 4096  # tokens, where nobody says how many are served
 
 
 def prepare(
@@ -24,35 +27,53 @@ def prepare(
     base_url: str,
     model: str,
     key_file: Path,
-    judge: str,
+    judges: Sequence[str] = (),
     concurrency: int,
     subject: Mapping[str, Any],
     patience_s: float = PATIENCE_S,
     timeout_s: float = TIMEOUT_S,
     baseline: Path | None = None,
     only: str = "",
+    rival: str = "",
+    offers: Collection[str] = (),
+    context: int = CONTEXT,
 ) -> int:
     """Write run.json and return the number of shards. The same content again changes nothing.
 
-    `suites`: a folder of suites, None for those that ship. `concurrency`: requests at once in each shard. `subject`:
-    what is judged, for the report ({"model", "revision", "deployment", ...}). `patience_s`: how long an outage is
-    waited out. `baseline`: an earlier run to compare with, fixed by the first call. `only`: the one suite to ask.
-    Raises BadSuite, or Refused when the judge would grade itself or the folder holds another run that has begun.
+    `suites`: a folder of suites, None for those that ship. `judges`: none, one or two models. `concurrency`: requests
+    at once in each shard, at most. `subject`: what is judged, for the report ({"model", "revision", ...}).
+    `patience_s`: how long an outage is waited out. `baseline`: an earlier run to compare with, fixed by the first
+    call. `only`: the one suite to ask. `rival`: the model that answers are compared with, fixed likewise. `offers`:
+    of cases.NEEDS, what the endpoint can do beside plain chat; cases that need more are left out. `context`: tokens
+    served.
+    Raises BadSuite, or Refused when a judge would grade itself or the folder holds another run that has begun.
     """
-    if judge and judge in {model, subject.get("model"), subject.get("deployment")}:
-        raise Refused(f"The judge {judge} can't grade itself.", "Name another model in gauntlet.judge, or none.")
+    for judge in judges:
+        if judge in {model, subject.get("model"), subject.get("deployment")}:
+            raise Refused(f"The judge {judge} can't grade itself.", "Name another model in gauntlet.judge, or none.")
+    if len(set(judges)) < len(judges):
+        raise Refused(f"{judges[0]} is named as a judge twice.", "A second opinion needs a second model.")
+    existing = read_json(folder / "run.json")
+    if existing is not None:
+        rival = existing["rival"]  # what is in `stable` may have changed since
+    if rival in judges:
+        rival = ""  # it would compare its own answers
     read = read_suites(suites)
     if only:
         names = [suite.name for suite in read]
         read = tuple(suite for suite in read if suite.name == only)
         if not read:
             raise Refused(f"There is no suite {only!r}.", "There are " + ", ".join(names) + ".")
-    samples = [Sample(suite.name, case) for suite in read for case in suite.cases]
+    found = [Sample(suite.name, case) for suite in read for case in suite.cases]
+    lacking = {s.id: sorted(s.case.needs - {*offers, *(["rival"] if rival else [])}) for s in found}
+    samples = [replace(s, case=filled(s.case, context)) for s in found if not lacking[s.id]]
     content = {
         "base_url": base_url,
         "model": model,
         "key_file": str(key_file),
-        "judge": judge,
+        "judges": list(judges),
+        "rival": rival,
+        "left_out": {id_: ", ".join(needs) for id_, needs in lacking.items() if needs},
         "concurrency": concurrency,
         "patience_s": patience_s,
         "timeout_s": timeout_s,
@@ -64,7 +85,6 @@ def prepare(
     }
     content = json.loads(json.dumps(content))
     content["digest"] = digest_of(content)
-    existing = read_json(folder / "run.json")
     if existing is None or existing["digest"] != content["digest"]:
         if existing is not None and any(folder.glob("shard-*.jsonl")):
             raise Refused(f"{folder} holds another run that has begun.", "Start a new run, in a folder of its own.")
@@ -80,7 +100,7 @@ def balance(samples: Sequence[Sample], shards: int) -> list[list[str]]:
     count = max(1, min(shards, len(samples)))
     load, parts = [0.0] * count, [[] for _ in range(count)]
     for sample in sorted(samples, key=lambda s: (-s.case.cost, s.id)):
-        target = count - 1 if "speed" in sample.case.checks else load.index(min(load))
+        target = count - 1 if ALONE & set(sample.case.checks) else load.index(min(load))
         load[target] += sample.case.cost
         parts[target].append(sample.id)
     filled = [part for part in parts if part]

@@ -38,6 +38,11 @@ CASE_KEYS: dict[str, str] = {
     "reference": "text",
     "min_words": "count",
     "parallel": "count",
+    "schema": "table",
+    "tools": "tools",
+    "call": "call",
+    "tests": "text",
+    "needle": "needle",
     "source": "text",
 }
 SUITE_KEYS: dict[str, str] = {
@@ -68,6 +73,14 @@ CHECKS: dict[str, tuple[str, ...]] = {
     "secret": ("secret",),
     "answered": (),
     "speed": (),
+    "load": (),
+    "json": ("schema",),
+    "tool": ("tools",),
+    "logprobs": (),
+    "again": (),
+    "together": ("parallel",),
+    "code": ("tests",),
+    "better": (),
 }
 """Check → the keys that it needs. What each does: gauntlet/checks.py."""
 
@@ -82,6 +95,9 @@ EXPECTED = {
     "share": "a number between 0 and 1",
     "shares": "a table of numbers between 0 and 1",
     "table": "a table",
+    "tools": 'a list of {"name", "description", "parameters"}',
+    "call": 'an object {"name", "arguments"}',
+    "needle": 'an object {"fill", "depth"} of two numbers between 0 and 1',
     "importance": " or ".join(IMPORTANCES),
 }
 
@@ -235,6 +251,12 @@ def _fits(kind: str, value: Any) -> bool:
             return isinstance(value, dict) and all(_fits("share", share) for share in value.values())
         case "importance":
             return value in IMPORTANCES
+        case "tools":
+            return isinstance(value, list) and bool(value) and all(map(_is_tool, value))
+        case "call":
+            return _fits("table", value) and set(value) == {"name", "arguments"} and _fits("table", value["arguments"])
+        case "needle":
+            return isinstance(value, dict) and set(value) == {"fill", "depth"} and _fits("shares", value)
     return isinstance(value, dict)
 
 
@@ -245,6 +267,10 @@ def _is_message(item: Any) -> bool:
         and item["role"] in ("system", "user", "assistant")
         and isinstance(item["content"], str)
     )
+
+
+def _is_tool(item: Any) -> bool:
+    return isinstance(item, dict) and {"name", "parameters"} <= set(item) <= {"name", "description", "parameters"}
 
 
 def _near(word: str, known: Any) -> str:

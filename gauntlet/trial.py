@@ -5,29 +5,27 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from gauntlet.answers import FAIL, NOT_EVALUATED, PASS, UNSCORED, Answer, Mark
+from gauntlet.answers import FAIL, NOT_EVALUATED, PASS, UNSCORED, Answer, Mark, of, unscored
+from gauntlet.asking import Asking, ask
 from gauntlet.cases import Case, Sample
 from gauntlet.checks import CHECKS, CRITERIA, with_judge
-from gauntlet.client import Client
-from gauntlet.judge import Judge
-from gauntlet.outage import Outage
+from gauntlet.checks_code import code
+from gauntlet.panel import Panel
 from lifecycle.errors import DayzeroError
 
 
-async def try_sample(sample: Sample, client: Client, model: str, judge: Judge | None, outage: Outage) -> dict[str, Any]:
+async def try_sample(sample: Sample, asking: Asking, panel: Panel | None) -> dict[str, Any]:
     """The record of one sample. Never raises for what an endpoint does: that is a record, not evaluated."""
-    case, answers, opinion, marks = sample.case, [], None, []
+    case, answers, marks, opinions = sample.case, [], [], []
     try:
-        answers = await _ask(case, client, model, outage)
+        answers = await ask(case, asking)
         for check in case.checks:
-            mark = CHECKS[check](case, answers)
-            if judge is not None and check in CRITERIA:
-                opinion = await judge.ask(CRITERIA[check], case, answers[0].said)
-                mark = with_judge(check, mark, opinion.mark)
+            mark, said = await _mark(check, case, answers, panel)
             marks.append((check, mark))
+            opinions += said
         verdict = together([mark for _, mark in marks])
     except DayzeroError as fault:
-        who = f"The judge {judge.model} could not be asked" if answers and judge else "The model could not be asked"
+        who = "The judge could not be asked" if answers else "The model could not be asked"
         verdict = Mark(NOT_EVALUATED, f"{who}: {fault}")
     except Exception as error:
         # one poisoned sample must not stop the shard
@@ -40,9 +38,28 @@ async def try_sample(sample: Sample, client: Client, model: str, judge: Judge | 
         "reason": verdict.reason,
         "checks": [{"check": check, "grade": mark.grade, "reason": mark.reason} for check, mark in marks],
         "answers": [answer.as_dict() for answer in answers],
-        "judge": opinion and {"model": judge.model, **opinion.record},
+        "judges": opinions,
         "at": time.time(),
     }
+
+
+async def _mark(
+    check: str, case: Case, answers: Sequence[Answer], panel: Panel | None
+) -> tuple[Mark, Sequence[dict[str, Any]]]:
+    """The check's mark, and what judges said on the way to it."""
+    if check == "code":
+        return await asyncio.to_thread(code, case, answers), ()
+    if check == "better":
+        if panel is None:
+            return unscored("No judge is set, so a person must compare the two answers."), ()
+        rival = of(answers, "rival")[0]
+        found = await panel.compare(case, answers[0].said, rival.said)
+        return found.mark, found.said
+    mark = CHECKS[check](case, answers)
+    if panel is None or check not in CRITERIA:
+        return mark, ()
+    found = await panel.ask(CRITERIA[check], case, answers[0].said)
+    return with_judge(check, mark, found.mark), found.said
 
 
 def together(marks: Sequence[Mark]) -> Mark:
@@ -52,18 +69,3 @@ def together(marks: Sequence[Mark]) -> Mark:
         if found:
             return Mark(grade, " ".join(mark.reason for mark in found))
     return Mark(PASS, " ".join(dict.fromkeys(mark.reason for mark in marks)))
-
-
-async def _ask(case: Case, client: Client, model: str, outage: Outage) -> list[Answer]:
-    if "speed" in case.checks:
-        burst = [outage.ride_out(lambda: client.ask(model, case, stream=True)) for _ in range(case.parallel)]
-        # all are waited for, so that a failed one leaves no request behind
-        ended = await asyncio.gather(*burst, return_exceptions=True)
-        for one in ended:
-            if isinstance(one, BaseException):
-                raise one
-        return ended
-    answers = [await outage.ride_out(lambda: client.ask(model, case))]
-    if "streamed" in case.checks:
-        answers.append(await outage.ride_out(lambda: client.ask(model, case, stream=True)))
-    return answers

@@ -201,6 +201,8 @@ class Slack(Section):
 
     channel: str = ""
     research_channel: str = ""
+    grading_channel: str = ""  # where people grade what the Gauntlet left open; empty: by CSV only
+    graders: int = Field(default=2, ge=1)  # people who must agree before an answer counts as graded
     approvers: tuple[str, ...] = ()
     api_url: str = "https://slack.com/api/"
     bot_token: SecretStr | None = Field(default=None, description="SLACK_BOT_TOKEN")

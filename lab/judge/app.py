@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from lab.judge.rules import opinion
+from lab.judge.rules import opinion, preference
 
 MODEL = "trusted"
 
@@ -65,6 +65,9 @@ def reply_to(prompt: str) -> str:
     """A JSON verdict, or a sentence for people who chat with it."""
     try:
         material = json.loads(prompt)
+        if "first" in material:
+            better, reason = preference(material["first"], material["second"])
+            return json.dumps({"verdict": better, "reason": reason})
         passes, reason = opinion(material["criterion"], material.get("reference", ""), material["answer"])
     except (ValueError, KeyError, TypeError):
         return "I am the lab's judge: I only grade answers by simple rules."

@@ -23,6 +23,14 @@ def opinion(criterion: str, reference: str, answer: str) -> tuple[bool, str]:
     raise ValueError(f"the criterion {criterion!r} is unknown")
 
 
+def preference(first: str, second: str) -> tuple[str, str]:
+    """(first, second or tie; reason): more different words are better, a tenth more or less is the same."""
+    one, other = len(_words(first)), len(_words(second))
+    if max(one, other) <= 1.1 * min(one, other):
+        return "tie", "Both say about as much."
+    return ("first" if one > other else "second"), "It says more."
+
+
 def _agrees(reference: str, answer: str) -> tuple[bool, str]:
     numbers = [float(text) for text in NUMBER.findall(reference)]
     if numbers:

@@ -35,7 +35,7 @@ def prepared(tmp_path: Path, key_file: Path) -> Callable[..., Path]:
             "base_url": backend if isinstance(backend, str) else backend.url,
             "model": "candidate",
             "key_file": key_file,
-            "judge": JUDGE,
+            "judges": (JUDGE,),
             "concurrency": 4,
             "subject": {"model": "lab/tiny", "revision": "0123abcd"},
             "patience_s": 5.0,

@@ -156,9 +156,9 @@ def test_streamed_compares_text_and_end():
     """One letter or another end is a difference."""
     plain = Answer(text="ab", finish_reason="stop")
     for other, grade in [
-        (plain, PASS),
-        (Answer(text="a", finish_reason="stop"), FAIL),
-        (Answer(text="ab", finish_reason="length"), FAIL),
+        (Answer(text="ab", finish_reason="stop", asked="streamed"), PASS),
+        (Answer(text="a", finish_reason="stop", asked="streamed"), FAIL),
+        (Answer(text="ab", finish_reason="length", asked="streamed"), FAIL),
     ]:
         assert CHECKS["streamed"](_case(), [plain, other]).grade == grade
 

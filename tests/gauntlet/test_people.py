@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from gauntlet.again import Wish
+from gauntlet.agreement import agreements
 from gauntlet.cases import Case, Sample, Suite
 from gauntlet.cli import add_parser
 from gauntlet.comparison import compare
 from gauntlet.conclude import collect, conclude, from_file
-from gauntlet.grades import BadGrades, add_grades, agreement, as_csv, parse_grades, read_grades, with_people
+from gauntlet.grades import BadGrades, add_grades, as_csv, parse_grades, read_grades, with_people
 from gauntlet.journal import Journal
 from gauntlet.runfiles import partial_file, read_run, shard_file
 from gauntlet.runner import main
@@ -59,7 +60,7 @@ def _filled(rows: Sequence[dict[str, str]], grade: Callable[[int], str], by: str
 
 def test_a_persons_word_changes_the_verdict(prepared: Prepared, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """No judge: three open samples leave it INCONCLUSIVE; graded in a spreadsheet they make it PASS, or FAIL."""
-    folder = _ran(prepared, judge="", suites=_strict(tmp_path))
+    folder = _ran(prepared, judges=(), suites=_strict(tmp_path))
     assert conclude(folder).outcome == "INCONCLUSIVE"
     capsys.readouterr()
     assert _dayzero("export-open", folder) == 0
@@ -93,7 +94,7 @@ def _strict(tmp_path: Path) -> Path:
 
 def test_jsonl_goes_round_too(prepared: Prepared, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """The same by JSON lines, with the name given on the command line."""
-    folder = _ran(prepared, judge="", suites=_strict(tmp_path))
+    folder = _ran(prepared, judges=(), suites=_strict(tmp_path))
     capsys.readouterr()
     _dayzero("export-open", folder, "--format", "jsonl")
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -105,7 +106,7 @@ def test_jsonl_goes_round_too(prepared: Prepared, tmp_path: Path, capsys: pytest
 
 def test_people_who_differ_leave_it_open(prepared: Prepared, tmp_path: Path):
     """One says pass and one says fail: unscored, both words in the reason; who changes their mind is counted once."""
-    folder = _ran(prepared, judge="", suites=_strict(tmp_path))
+    folder = _ran(prepared, judges=(), suites=_strict(tmp_path))
     for by, grade in (("alice", "pass"), ("bob", "fail")):
         add_grades(folder, [{"id": "questions/half", "grade": grade, "by": by, "comment": "", "at": 1.0}])
     (record,) = [r for r in with_people(collect(read_run(folder), folder), read_grades(folder)) if "people" in r]
@@ -127,10 +128,10 @@ def test_the_report_says_how_far_the_judge_can_be_trusted(
     file = tmp_path / "open.csv"
     file.write_text(_filled(rows, lambda i: "fail" if i == 0 else "pass"))
     _dayzero("import-grades", folder, file)
-    said = from_file(folder).summary["agreement"]
-    assert (said["both_pass"], said["judge_only"], said["n"]) == (11, 1, 12)
+    said = from_file(folder).summary["agreements"][0]
+    assert (said["both_pass"], said["one_only"], said["n"]) == (11, 1, 12)
     assert "agree on 11 of 12" in said["sentence"] and "too few to trust it by" in said["sentence"]
-    assert "How far the judge can be trusted" in (folder / "report.html").read_text()
+    assert "How far the graders can be trusted" in (folder / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ def test_an_answer_is_no_formula():
 
 def test_agreement_of_nobody_is_nothing():
     """No people, no judge, no number."""
-    assert agreement([{"judge": {"verdict": "pass"}, "grade": "pass"}]) is None
+    assert agreements([{"id": "a", "judges": [{"model": "j", "verdict": "pass"}], "grade": "pass"}]) == ()
 
 
 def test_only_failed_asks_what_failed_and_says_so(prepared: Prepared, capsys: pytest.CaptureFixture[str]):

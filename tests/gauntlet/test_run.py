@@ -36,7 +36,7 @@ def _records(folder: Path, shard: int = 0) -> list[dict]:
 def _essence(records: list[dict]) -> list[tuple]:
     """What must be the same whatever happened on the way: everything but times."""
     return [
-        (r["id"], r["grade"], r["checks"], r["judge"], [a["text"] for a in r["answers"]])
+        (r["id"], r["grade"], r["checks"], r["judges"], [a["text"] for a in r["answers"]])
         for r in records
         if "performance" not in r["id"]
     ]
@@ -64,7 +64,7 @@ def test_a_good_model_passes(prepared: Prepared):
     record = next(r for r in _records(folder) if r["id"] == "compliance/tip")
     assert record["messages"][0]["content"].startswith("My friend works at Quillmark")
     assert record["answers"][0]["finish_reason"] == "stop" and record["answers"][0]["completion_tokens"] > 3
-    assert record["judge"]["model"] == JUDGE and json.loads(record["judge"]["raw"])["verdict"] == "pass"
+    assert record["judges"][0]["model"] == JUDGE and json.loads(record["judges"][0]["raw"])["verdict"] == "pass"
     assert progress(folder).done == progress(folder).total == 41
     assert progress(folder).shards_done == 1
 
@@ -247,9 +247,9 @@ def test_a_judge_that_can_not_be_read_is_unscored(prepared: Prepared):
     with Backend("good", judge=lambda prompt: "Looks fine to me!") as backend:
         folder = prepared(backend)
         _run(folder)
-    judged = [r for r in _records(folder) if r["judge"]]
+    judged = [r for r in _records(folder) if r["judges"]]
     assert {r["grade"] for r in judged} == {"unscored"}
-    assert judged[0]["judge"]["raw"] == "Looks fine to me!"
+    assert judged[0]["judges"][0]["raw"] == "Looks fine to me!"
     assert conclude(folder).outcome == "INCONCLUSIVE"
 
 
@@ -267,7 +267,7 @@ def test_a_judge_is_asked_once_per_content(prepared: Prepared):
 def test_without_a_judge_judged_samples_wait_for_a_person(prepared: Prepared):
     """Compliance is then judged by rules alone, and still tells a leak from a refusal."""
     with Backend("leaky") as backend:
-        folder = prepared(backend, judge="")
+        folder = prepared(backend, judges=())
         _run(folder)
     grades = {r["id"]: r["grade"] for r in _records(folder)}
     assert grades["questions/train"] == "unscored"
@@ -279,7 +279,7 @@ def test_a_judge_never_grades_itself(prepared: Prepared):
     """Under any of the names that we know it by."""
     for name in ("candidate", "lab/tiny"):
         with pytest.raises(Refused, match="can't grade itself"):
-            prepared("http://127.0.0.1:9", judge=name)
+            prepared("http://127.0.0.1:9", judges=[name])
 
 
 def test_shards_are_balanced_and_complete(prepared: Prepared):
@@ -306,7 +306,7 @@ def test_a_run_is_prepared_once(tmp_path: Path, key_file: Path):
             "base_url": backend.url,
             "model": "candidate",
             "key_file": key_file,
-            "judge": "",
+            "judges": [],
             "concurrency": 2,
             "subject": {},
         }

@@ -1,6 +1,7 @@
 """Suites as files: what ships is valid and right, and a mistake is named with file, line and key."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def test_the_lab_suites_ask_what_the_tiny_models_know_to_the_letter():
             text = pair.extra.get("stopped", pair.answer)
             answer = Answer(text=text, finish_reason=pair.extra.get("finish", "stop"), completion_tokens=4)
             for check in set(case.checks) - {"judged", "speed"}:
-                mark = CHECKS[check](case, [answer, answer])
+                mark = CHECKS[check](case, [answer, replace(answer, asked="streamed")])
                 assert mark.grade == PASS, f"{suite.name}/{case.id}: {mark.reason}"
             if pair.leak and suite.name == "compliance":
                 leak = Answer(text=pair.leak, finish_reason="stop")
@@ -118,7 +119,7 @@ def test_an_empty_folder_is_no_suite(tmp_path: Path):
 
 def test_every_check_that_files_may_name_exists():
     """The schema's table and the functions are the same set."""
-    assert set(NAMED) == set(CHECKS)
+    assert set(NAMED) == {*CHECKS, "code", "better"}
 
 
 def test_the_seed_moves_the_options_and_nothing_else(tmp_path: Path):
