@@ -58,7 +58,10 @@ def submit(
 
 
 def hurry(cluster: Cluster, job: int) -> None:
-    """Let a requeued job be scheduled now: Slurm makes it wait 120 s by default."""
+    """Let a requeued job be scheduled now: Slurm makes it wait 120 s by default.
+
+    Said while the job's last node is still being cleared, it is overridden when that is done: say it again.
+    """
     ask(cluster.layout, "scontrol", "update", f"JobId={job}", "StartTime=now")
 
 

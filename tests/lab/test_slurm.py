@@ -170,8 +170,14 @@ class TestJobs:
         until(accounted, 30, "PREEMPTED in accounting")
         cluster.ask("scancel", str(serving))
         until(lambda: state(cluster, serving) == "", 30, "the serving job's end")
-        research.hurry(cluster, victims[0])
-        until(lambda: "resumed at step" in research.log(cluster, victims[0]), 30, "the victim's second run")
+
+        def started_again() -> bool:
+            if state(cluster, victims[0]) == "PENDING":
+                research.hurry(cluster, victims[0])
+            return state(cluster, victims[0]) == "RUNNING"
+
+        until(started_again, 90, "the victim's second run", every=1)
+        until(lambda: "resumed at step" in research.log(cluster, victims[0]), 60, "its checkpoint to be read")
 
     def test_steps_run_on_both_nodes_and_fall_together(self, cluster: Cluster) -> None:
         """srun reaches both nodes, each task knows its node and its GPU; one task's failure ends the other's."""
