@@ -124,6 +124,7 @@ def _operating(verbs: argparse._SubParsersAction) -> None:
     made.add_argument("--to", metavar="NAME", help="only of this receiver")
     _verb(verbs, "tick", "take one step of everything that is due, then stop; not while the bot runs")
     _weights(_verb(verbs, "weights", "what lies on the shared file system: list, gc, adopt, pin, unpin"))
+    _images(_verb(verbs, "image", "what servers run in: build, list, use, rollback, gc"))
     made = _verb(verbs, "check", "prove each part of the installation and say how to mend what fails")
     made.add_argument("parts", nargs="*", metavar="PART", help="only these; all if left out")
 
@@ -140,6 +141,18 @@ def _weights(verb: argparse.ArgumentParser) -> None:
     for name, text in (("pin", "never delete these weights"), ("unpin", "the opposite")):
         made = kinds.add_parser(name, help=text, allow_abbrev=False)
         made.add_argument("model", metavar="MODEL", help="org/name, or org/name@revision")
+
+
+def _images(verb: argparse.ArgumentParser) -> None:
+    kinds = verb.add_subparsers(metavar="WHAT", dest="what", parser_class=Parser)
+    kinds.add_parser("list", help="which there are, which one new plans get, what is being built", allow_abbrev=False)
+    made = kinds.add_parser("build", help="build one in a job, and try it with a tiny model", allow_abbrev=False)
+    made.add_argument("--from", dest="reference", default="nightly", metavar="REF", help="nightly, a release, a commit")
+    made = kinds.add_parser("use", help="make new plans with this one from now on", allow_abbrev=False)
+    made.add_argument("image", metavar="IMAGE", help="its name in `dayzero image list`")
+    kinds.add_parser("rollback", help="back to the one that was used before", allow_abbrev=False)
+    made = kinds.add_parser("gc", help="delete old ones that nobody uses", allow_abbrev=False)
+    made.add_argument("--dry-run", action="store_true", help="only say what would go")
 
 
 def _gateway(verbs: argparse._SubParsersAction) -> None:

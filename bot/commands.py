@@ -43,6 +43,10 @@ def add_wishes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--context", type=count, metavar="TOKENS", help="length of the context")
     parser.add_argument("--engine", metavar="RUNTIME", help="start the ladder at this runtime of the settings")
     parser.add_argument("--for", dest="hours", type=hours, metavar="TIME", help="serve for so long, then give back")
+    parser.add_argument("--image", metavar="IMAGE", help="one of `dayzero image list` instead of the newest")
+    parser.add_argument(
+        "--overlay", metavar="PACKAGES", help="what pip puts over the image for this deployment: git+https://…@commit"
+    )
 
 
 def wishes(options: argparse.Namespace) -> dict[str, object]:
@@ -51,7 +55,7 @@ def wishes(options: argparse.Namespace) -> dict[str, object]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-WISHES = ("nodes", "gpus", "context", "engine", "hours")
+WISHES = ("nodes", "gpus", "context", "engine", "hours", "image", "overlay")
 
 CARE = {
     "extend": "serve so much longer",

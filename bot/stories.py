@@ -136,6 +136,12 @@ LINES: dict[str, Line] = {
 """Event kind → its sentence in the thread. What is not here is in the history only."""
 
 NOTICES: dict[str, Callable[[Event], str]] = {
+    "image.wanted": lambda e: f"{e.by} has the image {e.detail.get('image')} built of {e.detail.get('reference')}.",
+    "image.built": lambda e: f"The image {e.detail.get('image')} is built, and a tiny model answers in it.",
+    "image.failed": lambda e: (
+        f"The image {e.detail.get('image')} is not to be used: {e.detail.get('sentence')} "
+        f"{e.detail.get('next_step') or ''}"
+    ).strip(),
     "note.scheduler_silent": lambda e: f"Slurm is silent: {e.detail.get('sentence')} Nothing is lost.",
     "note.scheduler_back": lambda e: "Slurm answers again.",
     "note.watch_failed": lambda e: f"Watching {e.detail.get('source')}: {e.detail.get('sentence')}",

@@ -257,6 +257,12 @@ def weights(options: Namespace) -> Answer:
     return Answer(*kept.run(options, _settings(options), _me()))
 
 
+def image(options: Namespace) -> Answer:
+    from bot import images
+
+    return Answer(*images.run(options, _settings(options), _me()))
+
+
 def bot(options: Namespace) -> int:
     from bot.service import serve
 
@@ -326,6 +332,7 @@ VERBS: dict[str, Callable[[Namespace], Answer | int]] = {
     "bot": bot,
     "tick": tick,
     "weights": weights,
+    "image": image,
     "check": check,
     "watch": watch,
     "webhooks": webhooks,

@@ -17,7 +17,7 @@ PLACE = "{image}"
 
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _RELEASE = re.compile(r"v?(\d+(?:\.\d+)+\S*)\Z")
-_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+:/@=.,<>!~\[\]_%#-]*\Z")
+_PACKAGE = re.compile(r"[A-Za-z0-9/][A-Za-z0-9+:/@=.,<>!~\[\]_%#-]*\Z")
 
 
 def new_id(reference: str, now: float) -> str:

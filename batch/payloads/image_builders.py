@@ -1,6 +1,7 @@
 """One builder for each kind of image. Commands are argv lists, their words go to build.log. Standard library only."""
 
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -35,14 +36,15 @@ def venv(order: dict, folder: Path) -> Made:
     """folder/env: a Python environment; with `base`, one that sees what is installed there, too."""
     env, python = folder / "env", folder / "env" / "bin" / "python"
     shutil.rmtree(env, ignore_errors=True)
-    _run([sys.executable, "-m", "venv", str(env)], folder, "a Python environment could not be made")
+    bare = ["--without-pip"] if _has_pip() else []  # five seconds
+    _run([sys.executable, "-m", "venv", *bare, str(env)], folder, "a Python environment could not be made")
     site = next(env.glob("lib/python*/site-packages"))
     bases = [_base(Path(order["base"]), env, site)] if order["base"] else []
     wanted = ["-r", order["requirements"]] if order["requirements"] else list(order["packages"])
     if wanted:
         index = ["--extra-index-url", order["index"], "--pre"] if order["index"] else []
         what = " ".join(wanted)
-        _run([str(python), *_PIP, *index, *wanted], folder, f"{what} could not be installed")
+        _run([*_pip(python), *index, *wanted], folder, f"{what} could not be installed")
     return _packages([site, *bases])
 
 
@@ -51,10 +53,10 @@ def overlay(order: dict, folder: Path) -> Made:
     target = folder / "packages"
     shutil.rmtree(target, ignore_errors=True)
     python = folder.parent / order["image"] / "env" / "bin" / "python"
-    program = str(python) if python.exists() else sys.executable
     # vLLM of a fork takes the compiled parts of the nearest nightly: what is patched on day 0 is Python
     environment = {"VLLM_USE_PRECOMPILED": "1"}
-    argv = [program, *_PIP, "--no-deps", "--target", str(target), *order["packages"]]
+    program = _pip(python if python.exists() else Path(sys.executable))
+    argv = [*program, "--no-deps", "--target", str(target), *order["packages"]]
     _run(argv, folder, f"{' '.join(order['packages'])} could not be installed", environment)
     return _packages([target])
 
@@ -80,7 +82,15 @@ BUILDERS: Mapping[str, Callable[[dict, Path], Made]] = {
     "enroot": enroot,
 }
 
-_PIP = ("-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--quiet")
+
+def _has_pip() -> bool:
+    return importlib.util.find_spec("pip") is not None
+
+
+def _pip(python: Path) -> list[str]:
+    """`pip install` for that Python, by our own pip where we have one."""
+    program = [sys.executable, "-m", "pip", "--python", str(python)] if _has_pip() else [str(python), "-m", "pip"]
+    return [*program, "--disable-pip-version-check", "--no-input", "--quiet", "install"]
 
 
 def _base(base: Path, env: Path, site: Path) -> Path:
