@@ -1,0 +1,234 @@
+"""Limits and budgets, enforced before a call is asked: exact for all workers of a host, for a few microseconds.
+
+What a call will use is not known before it ends, so an estimate is reserved and the truth is booked afterwards. At
+every moment the board holds what was used plus what running calls have reserved; a call is let in only when that and
+its own estimate fit into every limit of its key and its team, and, for a proprietary model, of its provider.
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway.auth import refusal, store, windows
+from gateway.auth.board import Board, BoardFull
+from gateway.auth.estimate import answer_tokens, prompt_tokens
+from gateway.auth.key import Key
+from gateway.auth.limits import Limits
+from gateway.auth.windows import NANO, REQUESTS, TOKENS
+from gateway.call import Call
+from gateway.errors import ApiError
+from gateway.log import say
+from gateway.store import read_only
+
+LOOK_S = 1.0
+CHECK_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose limits: `kind` key, team or provider, `which` its id or name."""
+
+    kind: str
+    which: str | int
+    limits: Limits
+    line: str  # its name on the board
+    whose: str  # how a sentence about it begins
+
+    @classmethod
+    def of(cls, kind: str, which: str | int, limits: Limits) -> "Subject":
+        whose = {"key": "Your key", "team": f"Your team {which}", "provider": f"The provider {which}"}[kind]
+        return cls(kind, which, limits, f"{kind}:{which}", whose)
+
+
+@dataclass(slots=True)
+class Ticket:
+    """What a running call has reserved, and where. `cost` in billionths."""
+
+    tokens: int
+    step: int = 0
+    cost: int = 0
+    subjects: list[Subject] = field(default_factory=list)
+
+
+class Limiter:
+    """Implements admission.Check. One of each worker, on its event loop's thread."""
+
+    def __init__(self, board: Path, database: Path, clock: Callable[[], float] = time.time):
+        """Raises OSError when the board can't be had."""
+        self._board = Board(board)
+        self._database = database
+        self._clock = clock
+        self._tickets: dict[str, Ticket] = {}
+        self._subjects: dict[int, tuple[Key, tuple[Subject, ...]]] = {}
+        self.refused: Counter[tuple[str, str]] = Counter()
+        """(key, team or provider; which limit) → how often this worker refused because of it."""
+
+    def before(self, call: Call) -> None:
+        """Let the call in, or raise ApiError(429). `call.lines` says what is left of the minute."""
+        if not (subjects := self._of(call.caller)):
+            return
+        tokens = 0
+        if any(subject.limits.counts_tokens for subject in subjects):
+            tokens = prompt_tokens(call.body) + answer_tokens(call.body)
+        self._admit(call, Ticket(tokens), subjects, 0)
+
+    def provider(self, call: Call, name: str, limits: Limits, prices: tuple[float, float] | None) -> None:
+        """A proprietary model is about to be asked: does the money of key, team and provider reach?
+
+        `prices` are of one token in and out; None: not known before. Raises ApiError(429).
+        """
+        ticket = self._tickets.get(call.id)
+        if not limits and (ticket is None or not any(s.limits.budgets for s in ticket.subjects)):
+            return
+        asked, answered = prompt_tokens(call.body), answer_tokens(call.body)
+        cost = 0 if prices is None else int((asked * prices[0] + answered * prices[1]) * NANO)
+        subjects = (Subject.of("provider", name, limits),) if limits else ()
+        self._admit(call, ticket or Ticket(asked + answered), subjects, cost)
+
+    def after(self, call: Call) -> None:
+        """Book what the call has really used and give its reservation back."""
+        if (ticket := self._tickets.pop(call.id, None)) is None:
+            return
+        known = (call.prompt_tokens or 0) + (call.completion_tokens or 0)
+        felt = ticket.tokens if not call.counted and call.status < 400 else known
+        cost = int((call.cost or 0.0) * NANO)
+        words, now = self._board.words, self._clock()
+        with self._locked():
+            for subject in ticket.subjects:
+                at = self._board.line(subject.line)
+                if subject.limits.tokens_per_minute is not None:
+                    step = windows.turn(words, at, now)
+                    if felt < ticket.tokens:  # given back where it was booked; more than that is known only now
+                        step = ticket.step
+                    windows.book(words, at, TOKENS, step, felt - ticket.tokens)
+                if subject.limits.budgets:
+                    windows.today(words, at, now)
+                    windows.spend(words, at, call.at, known, cost)
+                    self._board.hold(at, -ticket.tokens, -ticket.cost)
+
+    async def run(self) -> None:
+        """Until cancelled: take away what dead workers have reserved, and take over what others wrote to the ledger."""
+        checked = self._clock()
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                self.look()
+                if self._clock() - checked > CHECK_S:
+                    checked = self._clock()
+                    await self.check()
+            except (OSError, sqlite3.Error, ApiError) as error:
+                say("limits.unchecked", reason=str(error))
+
+    def look(self) -> None:
+        """Take away what workers that died have reserved."""
+        for worker in self._board.dead():
+            self._board.bury(worker)
+            say("limits.buried", worker=worker)
+
+    async def check(self) -> None:
+        """Budgets know of usage that did not come through them: of other hosts, or before they were set."""
+        subjects = {one.line: one for _, known in self._subjects.values() for one in known if one.limits.budgets}
+        self._subjects.clear()
+        for subject in subjects.values():
+            now = self._clock()
+            sums = await asyncio.to_thread(self._sums, subject, now)
+            with self._locked():
+                at = self._line(subject, now)
+                # a call that was written and is not booked yet stands in both: its reservation must cover it
+                held = (self._board.held(at), self._board.costs_held(at))
+                windows.at_least(self._board.words, at, now, *sums, held)
+
+    def close(self) -> None:
+        self._board.close()
+
+    def _of(self, key: Key) -> tuple[Subject, ...]:
+        known = self._subjects.get(key.id)
+        if known is None or known[0] is not key:  # another object: the key or its team was changed
+            known = self._subjects[key.id] = (key, subjects_of(key))
+        return known[1]
+
+    def _admit(self, call: Call, ticket: Ticket, subjects: tuple[Subject, ...], cost: int) -> None:
+        """Into the limits of new subjects, and with this cost into those that it already is in; all or none."""
+        board, words, now = self._board, self._board.words, self._clock()
+        with self._locked():
+            already = [(subject, self._line(subject, now)) for subject in ticket.subjects]
+            lines = [(subject, self._line(subject, now)) for subject in subjects]
+            try:
+                for subject, at in lines:
+                    step = windows.turn(words, at, now)
+                    refusal.of_minute(subject.whose, subject.limits, words, at, ticket.tokens, now)
+                    if subject.limits.budgets:
+                        held = board.held(at)
+                        refusal.of_tokens(subject.whose, subject.limits, words, at, held, ticket.tokens, now)
+                for subject, at in (*already, *lines):
+                    if subject.limits.budgets:
+                        held = board.costs_held(at)
+                        refusal.of_costs(subject.whose, subject.limits, words, at, held, cost, now)
+            except refusal.OverLimit as refused:
+                self.refused[subject.kind, refused.limit] += 1
+                call.lines += refusal.headers([(s.limits, at) for s, at in lines], words)
+                raise
+            for subject, at in lines:
+                windows.book(words, at, REQUESTS, step, 1)
+                windows.book(words, at, TOKENS, step, ticket.tokens)
+                ticket.step = step
+                if subject.limits.budgets:
+                    board.hold(at, ticket.tokens, cost)
+            for subject, at in already:
+                if subject.limits.budgets:
+                    board.hold(at, 0, cost)
+            if not already:
+                call.lines += refusal.headers([(s.limits, at) for s, at in lines], words)
+        ticket.cost += cost
+        ticket.subjects += subjects
+        self._tickets[call.id] = ticket
+
+    def _line(self, subject: Subject, now: float) -> int:
+        """Where the subject is on the board, with a current day and month. sqlite3.Error, BoardFull."""
+        at = self._board.line(subject.line)
+        if subject.limits.budgets:
+            if self._board.is_new(at):
+                self._load(at, subject, now)
+            windows.today(self._board.words, at, now)
+        return at
+
+    def _load(self, at: int, subject: Subject, now: float) -> None:
+        """Day and month out of the ledger: of a line that is new, or after a worker died with something reserved."""
+        windows.at_least(self._board.words, at, now, *self._sums(subject, now))
+        self._board.is_loaded(at)
+
+    def _sums(self, subject: Subject, now: float) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(tokens, cost) of the day and of the month, as the ledger has them. Any thread; sqlite3.Error."""
+        connection = read_only(self._database)
+        try:
+            since = (windows.day_began(now), windows.month_began(now))
+            day, month = (store.spent(connection, subject.kind, subject.which, moment) for moment in since)
+        finally:
+            connection.close()
+        return (day[0], int(day[1] * NANO)), (month[0], int(month[1] * NANO))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._board.lock()
+        try:
+            yield
+        except BoardFull:
+            sentence = "The gateway keeps no more limits than it does now. Tell its operator; try again later."
+            raise ApiError(503, sentence, "server_error", "too_many_limits", retry_after_s=60) from None
+        except (sqlite3.Error, OSError) as error:
+            say("limits.unread", reason=str(error))
+            sentence = "The gateway can't read what was used so far. Try again later, or tell its operator."
+            raise ApiError(503, sentence, "server_error", "limits_unavailable", retry_after_s=10) from None
+        finally:
+            self._board.unlock()
+
+
+def subjects_of(key: Key) -> tuple[Subject, ...]:
+    """The key and its team, those that have limits."""
+    found = (Subject.of("key", key.id, key.limits), Subject.of("team", key.team, key.team_limits))
+    return tuple(subject for subject in found if subject.limits)

@@ -1,0 +1,106 @@
+"""Does a call fit into what is left? Whoever doesn't fit hears which limit it was and when to come back.
+
+Errors and headers are OpenAI's: its clients, and Anthropic's, wait for `Retry-After` by themselves.
+"""
+
+from collections.abc import Iterable
+
+from gateway.auth import windows
+from gateway.auth.limits import Limits
+from gateway.auth.windows import (
+    DAY_COST,
+    DAY_TOKENS,
+    MONTH_COST,
+    MONTH_TOKENS,
+    NANO,
+    REQUESTS,
+    TOKENS,
+    Words,
+    day_ends_s,
+    month_ends_s,
+)
+from gateway.errors import ApiError
+
+OF_MINUTE = (("requests", REQUESTS), ("tokens", TOKENS))
+OF_TOKENS = (("tokens_per_day", DAY_TOKENS, day_ends_s), ("tokens_per_month", MONTH_TOKENS, month_ends_s))
+OF_COSTS = (("cost_per_day", DAY_COST, day_ends_s), ("cost_per_month", MONTH_COST, month_ends_s))
+
+
+class OverLimit(ApiError):
+    """`limit` is the name of the one that was met."""
+
+    def __init__(self, sentence: str, code: str, limit: str, retry_after_s: int | None):
+        super().__init__(429, sentence, "rate_limit_error", code, retry_after_s)
+        self.limit = limit
+
+
+def of_minute(whose: str, limits: Limits, words: Words, at: int, tokens: int, now: float) -> None:
+    """The rings must have been turned. Raises OverLimit."""
+    if (most := limits.requests_per_minute) is not None:
+        excess = windows.used(words, at, REQUESTS) + 1 - most
+        if excess > 0:
+            wait = windows.wait_s(words, at, REQUESTS, excess, now)
+            sentence = f"{whose} may make {most:,} requests a minute, and has. Try again in {wait} s."
+            raise OverLimit(sentence, "rate_limit_exceeded", "requests_per_minute", wait)
+    if (most := limits.tokens_per_minute) is not None:
+        if tokens > most:
+            sentence = (
+                f"This request may need about {tokens:,} tokens, and {whose.lower()} may use {most:,} a minute."
+                " Send less, or set a smaller max_tokens."
+            )
+            raise OverLimit(sentence, "request_too_large", "tokens_per_minute", None)
+        excess = windows.used(words, at, TOKENS) + max(tokens, 1) - most
+        if excess > 0:
+            wait = windows.wait_s(words, at, TOKENS, excess, now)
+            sentence = f"{whose} may use {most:,} tokens a minute. Try again in {wait} s, or set a smaller max_tokens."
+            raise OverLimit(sentence, "rate_limit_exceeded", "tokens_per_minute", wait)
+
+
+def of_tokens(whose: str, limits: Limits, words: Words, at: int, held: int, tokens: int, now: float) -> None:
+    """`held` is reserved by running calls. Raises OverLimit."""
+    for name, place, ends_s in OF_TOKENS:
+        most = getattr(limits, name)
+        if most is not None and words[at + place] + held + max(tokens, 1) > most:
+            left = max(0, most - words[at + place] - held)
+            raise _spent(whose, name, f"{most:,} tokens", f"{left:,} are left", ends_s(now))
+
+
+def of_costs(whose: str, limits: Limits, words: Words, at: int, held: int, cost: int, now: float) -> None:
+    """`cost` and `held` in billionths. Raises OverLimit."""
+    for name, place, ends_s in OF_COSTS:
+        most = getattr(limits, name)
+        if most is not None and words[at + place] + held + max(cost, 1) > most * NANO:
+            left = max(0.0, most - (words[at + place] + held) / NANO)
+            raise _spent(whose, name, f"a cost of {most:g}", f"{left:.4g} is left", ends_s(now))
+
+
+def headers(lines: Iterable[tuple[Limits, int]], words: Words) -> bytes:
+    """x-ratelimit-…, of whoever has the least left, after the call was booked."""
+    said = []
+    for what, ring in OF_MINUTE:
+        name = f"{what}_per_minute"
+        bounds = [
+            (most - windows.used(words, at, ring), most) for limits, at in lines if (most := getattr(limits, name))
+        ]
+        if bounds:
+            left, most = min(bounds)
+            said.append(
+                b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %ds\r\n"
+                % (what.encode(), most, what.encode(), max(0, left), what.encode(), windows.WINDOW_S)
+            )
+    return b"".join(said)
+
+
+def _spent(whose: str, name: str, most: str, left: str, wait: int) -> OverLimit:
+    span = name.rpartition("_")[2]
+    sentence = (
+        f"{whose} may use {most} a {span}, and {left} of it, too little for this request. The next {span} begins in"
+        f" {_duration(wait)} (UTC); whoever runs the gateway can raise the limit."
+    )
+    return OverLimit(sentence, "insufficient_quota", name, wait)
+
+
+def _duration(seconds: int) -> str:
+    if seconds >= 2 * 86400:
+        return f"{seconds // 86400} days"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min" if seconds >= 3600 else f"{seconds // 60} min"
