@@ -11,6 +11,7 @@ from bot.mail import Mailer
 from bot.people import Directory
 from bot.slack.asked import Status
 from bot.slack.gate import SlackGate
+from bot.slack.graders import Graders
 from bot.slack.listeners import Listeners
 from bot.slack.looking import Looking
 from bot.slack.tell import Teller
@@ -44,6 +45,7 @@ class Chat:
         self.gate = SlackGate(self._client, parts.ledger)
         self._directory = Directory(self.gate, slack, parts.settings.people)
         self._looking = Looking(parts.settings, parts.ledger, self.gate, parts.world.scheduler)
+        self._graders = Graders(parts.settings, parts.ledger, self.gate)
         self._teller = Teller(parts.settings, parts.ledger, self.gate, self._directory)
 
     def connect(self) -> None:
@@ -54,7 +56,9 @@ class Chat:
         try:
             app = App(client=self._client, raise_error_for_unhandled_request=False)
             status = Status(self._parts.settings, self._parts.ledger, self._parts.world.scheduler)
-            Listeners(app, self._parts.ledger, self._parts.offers, self._directory, self._looking, status)
+            Listeners(
+                app, self._parts.ledger, self._parts.offers, self._directory, self._looking, status, self._graders
+            )
             handler = SocketModeHandler(app, slack.app_token.get_secret_value(), ping_interval=5)
             handler.connect()
         except (SlackApiError, SlackClientError, OSError) as error:
@@ -80,6 +84,7 @@ class Chat:
     def _tell_slack(self) -> None:
         if self._wanted and self._parts.world.clock() >= self._wait_until:
             self._teller.step()
+            self._graders.step()
             self._looking.refresh()
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from bot.offers import Offers
 from bot.people import Directory
 from bot.slack.asked import Status
 from bot.slack.cards import LATER_S
+from bot.slack.graders import Graders
 from bot.slack.looking import Looking
 from bot.slack.text import block_code, safe, told
 from lifecycle import actions
@@ -36,8 +37,9 @@ class Listeners:
     """Registers itself on a Bolt app. Every answer is seen by the person who asked only."""
 
     def __init__(
-        self, app: App, ledger: Ledger, offers: Offers, directory: Directory, looking: Looking, status: Status
-    ):
+        self, app: App, ledger: Ledger, offers: Offers, directory: Directory, looking: Looking, status: Status,
+        graders: Graders,
+    ):  # fmt: skip
         self._ledger = ledger
         self._status_of = status
         self._offers = offers
@@ -48,6 +50,7 @@ class Listeners:
         for command, run in {"/deploy": self._deploy, "/status": self._status, "/promote": self._promote}.items():
             app.command(command)(ack=_ack, lazy=[self._command(command, run)])
         looking.register(app, _ack, self._look)
+        graders.register(app, _ack, self._look)
         app.event("message")(ack=_ack, lazy=[_nothing])  # what bolt does not ack blocks the next event for seconds
         app.event("app_mention")(ack=_ack, lazy=[_nothing])
 

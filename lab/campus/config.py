@@ -74,6 +74,7 @@ every_s = 2
 [slack]
 channel = "#models"
 research_channel = "#research"
+grading_channel = "#grading"
 approvers = ["@approvers"]
 api_url = {quoted["slack_api"]}
 
