@@ -4,13 +4,16 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 
 from gateway import metrics
 from gateway.errors import ApiError, wrong_key
 from gateway.gate import Gate
 from gateway.keys import Key
 from gateway.listing import find_model, list_models
-from gateway.page import render
+from gateway.pages import models, usage
+from gateway.pages.files import SECURITY, asset, page
+from gateway.request import credential
 from gateway.ways import WAYS
 from lifecycle.deployments import CANDIDATE_TAG
 
@@ -28,50 +31,108 @@ class App:
     async def __call__(self, scope: dict, receive: Receive, send: Send) -> None:
         try:
             _only(scope["method"], "GET", "HEAD")
-            if scope["path"] == "/metrics":
-                status, content_type, body = await _metrics(self._gate, scope)
-            else:
-                status, content_type, body = _look_up(self._gate, scope["path"], scope)
+            answer = await _route(scope["path"])(self._gate, scope)
         except ApiError as error:
-            await _answer(send, error.status, JSON, error.body(), *_headers(error))
+            await _answer(send, Answer(JSON, error.body(), error.status, tuple(_headers(error))))
             return
-        await _answer(send, status, content_type, b"" if scope["method"] == "HEAD" else body)
+        await _answer(send, replace(answer, body=b"") if scope["method"] == "HEAD" else answer)
 
 
-def _look_up(gate: Gate, path: str, scope: dict) -> tuple[int, bytes, bytes]:
-    """Status, content type, body."""
-    if path == "/healthz":
-        return 200, JSON, b'{"status":"ok"}'
-    if path == "/readyz":
-        problem = gate.live.problem
-        return (503, JSON, json.dumps({"status": "not ready", "reason": problem}).encode()) if problem else (
-            200, JSON, json.dumps({"status": "ready", "generation": gate.live.table.generation}).encode()
-        )
-    if path == "/":
-        return 200, HTML, render(gate.settings, gate.live, gate.fleet, gate.providers, gate.litellm).encode()
-    if path == "/v1/models":
-        key = caller(gate, scope)
-        return 200, JSON, json.dumps(list_models(gate.live.table, gate.providers, gate.fleet, key)).encode()
-    if path.startswith("/v1/models/"):
-        key = caller(gate, scope)
-        name = path.removeprefix("/v1/models/")
-        return 200, JSON, json.dumps(find_model(gate.live.table, gate.providers, gate.fleet, key, name)).encode()
-    known = ", ".join(["/v1/models", *WAYS])
-    raise ApiError(404, f"There is nothing at this address. Known: {known}.", "invalid_request_error", "unknown_url")
+@dataclass(frozen=True)
+class Answer:
+    content_type: bytes
+    body: bytes
+    status: int = 200
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-async def _metrics(gate: Gate, scope: dict) -> tuple[int, bytes, bytes]:
+Route = Callable[[Gate, dict], Awaitable[Answer]]
+
+
+async def _health(gate: Gate, scope: dict) -> Answer:
+    """The process lives: its loop answers. Nothing else is asked, so that a sick ledger restarts nobody."""
+    return Answer(JSON, b'{"status":"ok"}')
+
+
+async def _ready(gate: Gate, scope: dict) -> Answer:
+    """A call could be answered and accounted for: the routing was read and the ledger takes rows."""
+    if problem := gate.live.problem or gate.writer.problem:
+        return Answer(JSON, json.dumps({"status": "not ready", "reason": problem}).encode(), 503)
+    return Answer(JSON, json.dumps({"status": "ready", "generation": gate.live.table.generation}).encode())
+
+
+async def _metrics(gate: Gate, scope: dict) -> Answer:
     """It names candidates: only for keys that may see them."""
     if CANDIDATE_TAG not in caller(gate, scope).tags:
         sentence = "Metrics show candidates too. Use a key with the tag candidate: `dayzero keys create`."
         raise ApiError(403, sentence, "permission_error", "insufficient_scope")
-    live, store = gate.live, gate.settings.gateway_path
-    return 200, metrics.TEXT, await asyncio.to_thread(metrics.render, store, live.table, live.problem)
+    store, problem = gate.settings.gateway_store, gate.live.problem or gate.writer.problem
+    return Answer(metrics.TEXT, await asyncio.to_thread(metrics.render, store, gate.live.table, problem))
+
+
+async def _models(gate: Gate, scope: dict) -> Answer:
+    key = caller(gate, scope)
+    return Answer(JSON, json.dumps(list_models(gate.live.table, gate.providers, gate.fleet, key)).encode())
+
+
+async def _model(gate: Gate, scope: dict) -> Answer:
+    key, name = caller(gate, scope), scope["path"].removeprefix(ONE_MODEL)
+    return Answer(JSON, json.dumps(find_model(gate.live.table, gate.providers, gate.fleet, key, name)).encode())
+
+
+async def _usage(gate: Gate, scope: dict) -> Answer:
+    return Answer(*await usage.answer(gate, caller(gate, scope), scope["query_string"]))
+
+
+async def _models_page(gate: Gate, scope: dict) -> Answer:
+    return Answer(HTML, await models.render(gate), headers=SECURITY)
+
+
+async def _try_page(gate: Gate, scope: dict) -> Answer:
+    return Answer(HTML, page("try", here="try", site=gate.settings.site.name), headers=SECURITY)
+
+
+async def _usage_page(gate: Gate, scope: dict) -> Answer:
+    return Answer(HTML, usage.render(gate), headers=SECURITY)
+
+
+async def _asset(gate: Gate, scope: dict) -> Answer:
+    if (found := asset(scope["path"].removeprefix(ASSETS))) is None:
+        raise _unknown()
+    return Answer(*found, headers=SECURITY)
+
+
+ONE_MODEL, ASSETS = "/v1/models/", "/assets/"
+ROUTES: dict[str, Route] = {
+    "/": _models_page,
+    "/try": _try_page,
+    "/usage": _usage_page,
+    "/healthz": _health,
+    "/readyz": _ready,
+    "/metrics": _metrics,
+    "/v1/models": _models,
+    "/v1/usage": _usage,
+}
+BELOW: dict[str, Route] = {ONE_MODEL: _model, ASSETS: _asset}
+
+
+def _route(path: str) -> Route:
+    if (found := ROUTES.get(path)) is not None:
+        return found
+    for prefix, route in BELOW.items():
+        if path.startswith(prefix):
+            return route
+    raise _unknown()
+
+
+def _unknown() -> ApiError:
+    known = ", ".join(["/v1/models", "/v1/usage", *WAYS])
+    return ApiError(404, f"There is nothing at this address. Known: {known}.", "invalid_request_error", "unknown_url")
 
 
 def caller(gate: Gate, scope: dict) -> Key:
     """Whose key the request carries. Raises ApiError(401)."""
-    return bearer(gate, next((value for name, value in scope["headers"] if name == b"authorization"), b""))
+    return bearer(gate, credential(dict(scope["headers"])))
 
 
 def bearer(gate: Gate, authorization: bytes) -> Key:
@@ -97,10 +158,8 @@ def _headers(error: ApiError) -> list[tuple[bytes, bytes]]:
     return more
 
 
-async def _answer(send: Send, status: int, content_type: bytes, body: bytes, *more: tuple[bytes, bytes]) -> None:
-    headers = [(b"content-type", content_type), (b"cache-control", b"no-store"), *more]
-    if content_type == HTML:
-        headers.append((b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'"))
-    headers.append((b"content-length", str(len(body)).encode()))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+async def _answer(send: Send, answer: Answer) -> None:
+    headers = [(b"content-type", answer.content_type), (b"cache-control", b"no-store"), *answer.headers]
+    headers.append((b"content-length", str(len(answer.body)).encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

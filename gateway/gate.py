@@ -10,6 +10,7 @@ from gateway.keys import KeyRing
 from gateway.ledger.keeper import Keeper
 from gateway.live import Live
 from gateway.own import Own
+from gateway.pages.models import Seen
 from gateway.providers import Providers
 from gateway.replicas import Fleet, Replica
 from gateway.router import LiteLLM
@@ -53,6 +54,7 @@ class Gate:
         self.checks: list[Check] = []
         self.live.look()
         self.litellm.sync(self.live.table, self.providers)
+        self.seen = Seen()
         self.keeper = Keeper(settings.gateway_path, settings.gateway.keep_requests_days)
         self._watching = asyncio.create_task(self.live.run())
 

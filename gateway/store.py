@@ -14,6 +14,7 @@ BUSY_S = 5.0
 
 Connection = sqlite3.Connection
 StoreError = sqlite3.Error
+OperationalError = sqlite3.OperationalError
 """What goes wrong with the store: no file, no table, locked for too long."""
 
 

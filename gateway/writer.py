@@ -6,7 +6,6 @@ idle one waits for nobody.
 
 import asyncio
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Sequence
@@ -16,9 +15,10 @@ from operator import attrgetter
 from pathlib import Path
 
 from gateway.log import say
-from gateway.store import connect
+from gateway.store import Connection, OperationalError, StoreError, begin, connect
 
 PATIENCE_S = 5.0
+LATE_S = 2.0
 
 
 @dataclass(slots=True)
@@ -36,13 +36,15 @@ class Writer:
         self._path = path
         self._gathered: list[Write] = []
         self._busy = False
+        self._handed_at = 0.0
+        self._refused = ""
         self._batches: queue.SimpleQueue[list[Write] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="gateway-writer", daemon=True)
         self._thread.start()
 
     def commit(self, statement: str, values: Sequence[object]) -> asyncio.Future:
-        """Resolves when the row is committed; its exception is sqlite3.Error when it can't be."""
+        """Resolves when the row is committed; its exception is StoreError when it can't be."""
         done = self._loop.create_future()
         self._add(Write(statement, values, done))
         return done
@@ -50,6 +52,12 @@ class Writer:
     def put(self, statement: str, values: Sequence[object]) -> None:
         """As `commit`, for who doesn't wait."""
         self._add(Write(statement, values, None))
+
+    @property
+    def problem(self) -> str:
+        """Why rows can't be written at present; empty: they can. A worker reports each second, so it is never old."""
+        late = time.monotonic() - self._handed_at if self._busy else 0.0
+        return f"The ledger has taken no rows for {late:.0f} s." if late > LATE_S else self._refused
 
     def close(self) -> None:
         """Write what is waiting, then end."""
@@ -67,22 +75,24 @@ class Writer:
     def _hand_over(self) -> None:
         self._busy = bool(self._gathered)
         if self._gathered:
+            self._handed_at = time.monotonic()
             self._batches.put(self._gathered)
             self._gathered = []
 
     def _run(self) -> None:
         connection = connect(self._path)
         while (batch := self._batches.get()) is not None:
-            error = _write(connection, batch) if batch else None
+            errors = _write(connection, batch)
             try:
-                self._loop.call_soon_threadsafe(self._written, batch, error)
+                self._loop.call_soon_threadsafe(self._written, batch, errors)
             except RuntimeError:  # the loop ended while we wrote: nobody waits any more
                 say("writer.unheard", writes=len(batch))
         connection.close()
 
-    def _written(self, batch: list[Write], error: Exception | None) -> None:
+    def _written(self, batch: list[Write], errors: list[StoreError | None]) -> None:
+        self._refused = f"The ledger takes no rows: {errors[0]}." if errors and all(errors) else ""
         self._hand_over()
-        for write in batch:
+        for write, error in zip(batch, errors, strict=True):
             done = write.done
             if done is None or done.done():  # nobody waits, or the caller went away
                 continue
@@ -92,19 +102,27 @@ class Writer:
                 done.set_exception(error)
 
 
-def _write(connection: sqlite3.Connection, writes: list[Write]) -> Exception | None:
+def _write(connection: Connection, writes: list[Write]) -> list[StoreError | None]:
+    """All in one transaction; for each row what was wrong, None: it is committed.
+
+    A row that the store refuses must not take those of other requests with it: then each goes alone.
+    """
+    if not writes:
+        return []
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            for statement, rows in groupby(writes, key=attrgetter("statement")):
-                connection.executemany(statement, [row.values for row in rows])
-            connection.execute("COMMIT")
-            return None
-        except sqlite3.Error as error:
-            if connection.in_transaction:
-                connection.rollback()
+            with begin(connection):
+                for statement, rows in groupby(writes, key=attrgetter("statement")):
+                    connection.executemany(statement, [row.values for row in rows])
+            return [None] * len(writes)
+        except OperationalError as error:  # locked, full, unreachable: that may pass
             if time.monotonic() > deadline:
                 say("writer.failed", error=str(error), writes=len(writes))
-                return error
+                return [error] * len(writes)
             time.sleep(0.05)
+        except (StoreError, ValueError, OverflowError, TypeError) as error:
+            if len(writes) > 1:
+                return [_write(connection, [write])[0] for write in writes]
+            say("writer.refused", error=str(error)[:300])
+            return [error if isinstance(error, StoreError) else StoreError(str(error))]
