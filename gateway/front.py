@@ -78,6 +78,9 @@ class Front:
         if visible.own(gate.live.table, key, call.asked):
             await gate.own.answer(call, lambda: visible.own(gate.live.table, key, call.asked), reply)
         elif (model := visible.foreign(gate.providers, key, call.asked)) is not None:
+            call.provider, call.model = model.provider, model.name
+            gate.spending.check(call, model)
+            reply.lines = call.lines
             await gate.foreign.answer(call, model, reply)
         else:
             call.settled = True  # nothing was asked of anybody: no row

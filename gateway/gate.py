@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Mapping
 
 from gateway.admission import Check
+from gateway.auth.limiter import Limiter
 from gateway.foreign import Foreign
 from gateway.keys import KeyRing
 from gateway.ledger.keeper import Keeper
@@ -16,11 +17,14 @@ from gateway.replicas import Fleet, Replica
 from gateway.router import LiteLLM
 from gateway.routing import Endpoint
 from gateway.seats import Seats
+from gateway.spending import Spending
 from gateway.store import open_store
 from gateway.upstream import Pool
 from gateway.waking import Waking
 from gateway.writer import Writer
 from lifecycle.settings import Settings
+
+BOARD = "limits.board"
 
 
 class Gate:
@@ -51,12 +55,14 @@ class Gate:
             self.waking,
             settings.gateway.aliases,
         )
-        self.checks: list[Check] = []
+        self.limiter = Limiter(settings.gateway_path.with_name(BOARD), settings.gateway_path)
+        self.spending = Spending(self.limiter, self.providers, self.litellm)
+        self.checks: list[Check] = [self.limiter]
         self.live.look()
         self.litellm.sync(self.live.table, self.providers)
         self.seen = Seen()
         self.keeper = Keeper(settings.gateway_path, settings.gateway.keep_requests_days)
-        self._watching = asyncio.create_task(self.live.run())
+        self._watching = asyncio.gather(self.live.run(), self.limiter.run())
 
     def _heard(self, replica: Replica) -> None:
         self.litellm.note(replica)
@@ -74,4 +80,5 @@ class Gate:
         self.fleet.close()
         self.pool.close()
         await asyncio.to_thread(self.writer.close)
+        self.limiter.close()
         self.keys.close()

@@ -64,6 +64,11 @@ def m008_who_has_used_what(db: Database) -> None:
         db.execute(f"CREATE INDEX usage_hours_{column} ON usage_hours ({column}, hour)")
 
 
+@MIGRATIONS()
+def m009_what_a_model_has_cost(db: Database) -> None:
+    db.execute("CREATE INDEX usage_hours_model ON usage_hours (model, hour)")
+
+
 SCHEMA_1 = """
 CREATE TABLE keys (
     id INTEGER PRIMARY KEY,

@@ -10,8 +10,12 @@
     input_price = 0.15                    # per million tokens; leave both out: litellm's price map
     output_price = 0.60
     cached_input_price = 0.075            # of tokens that the provider had cached; left out: as the others
-    spend_per_day = 50                    # refused when so much was spent since midnight UTC; left out: no limit
+    spend_per_day = 50                    # refused when so much would be spent since midnight UTC; left out: no limit
     max_parallel = 20                     # requests at a time from each worker; left out: no limit
+
+    [providers.openai]                    # all models whose litellm_model begins with openai/
+    spend_per_day = 200
+    spend_per_month = 3000
 
 A wrong file changes nothing: the last good one stays, and `problem` says what is wrong with the new one. The same goes
 for a key file that is empty or gone.
@@ -71,8 +75,14 @@ class ProviderModel(Section):
         return self.litellm_model.partition("/")[0] if "/" in self.litellm_model else "litellm"
 
 
+class ProviderLimits(Section):
+    spend_per_day: float | None = Field(default=None, gt=0)
+    spend_per_month: float | None = Field(default=None, gt=0)
+
+
 class File(Section):
     models: tuple[ProviderModel, ...] = ()
+    providers: Mapping[str, ProviderLimits] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "File":
@@ -80,6 +90,8 @@ class File(Section):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"{', '.join(twice)} is there twice")
+        if unknown := sorted(set(self.providers) - {model.provider for model in self.models}):
+            raise ValueError(f"there is no model of {', '.join(unknown)}, which [providers] names")
         return self
 
 
@@ -91,6 +103,7 @@ class Providers:
         self._key_files: list[str] = []
         self._keys: Mapping[str, str] = {}
         self.models: Mapping[str, ProviderModel] = {}
+        self.limits: Mapping[str, ProviderLimits] = {}
         self.problem = ""
         self.version = 0
         self.look()
@@ -104,7 +117,8 @@ class Providers:
             return False
         self._seen = seen
         try:
-            models = read(self._path, self._environment)
+            file = read(self._path, self._environment)
+            models = file.models
             self._key_files = sorted({model.key_file for model in models if model.key_file})
             self._seen = [seen[0], *self._stamps()[1:]]  # before they are read: what changes now is seen next time
             keys = {name: read_key(self._path.parent / name) for name in self._key_files}
@@ -112,7 +126,7 @@ class Providers:
             self.problem = error.advice
             say("providers.refused", reason=self.problem, kept=len(self.models))
             return False
-        self.models, self._keys = {model.name: model for model in models}, keys
+        self.models, self._keys, self.limits = {model.name: model for model in models}, keys, file.providers
         self.problem = ""
         self.version += 1
         say("providers.taken", models=sorted(self.models))
@@ -154,8 +168,8 @@ def read_key(file: Path) -> str:
     return key
 
 
-def read(path: Path, environment: Mapping[str, str]) -> tuple[ProviderModel, ...]:
-    """The file's models. Raises BadSettings; never quotes a value out of the file: somebody may put a key there."""
+def read(path: Path, environment: Mapping[str, str]) -> File:
+    """The whole file. Raises BadSettings; never quotes a value out of the file: somebody may put a key there."""
     try:
         file = File.model_validate(tomllib.loads(path.read_text()))
     except FileNotFoundError:
@@ -169,4 +183,4 @@ def read(path: Path, environment: Mapping[str, str]) -> tuple[ProviderModel, ...
     if missing:
         sentence = f"{path.name} names {', '.join(missing)}, which the gateway's environment lacks."
         raise BadSettings(sentence, "Set it and restart the gateway.")
-    return file.models
+    return file

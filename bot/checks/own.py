@@ -54,7 +54,7 @@ def providers(settings: Settings) -> Found:
     """The file as it would be read now; the keys it names must be in this environment too."""
     if settings.gateway.providers_file is None:
         return Found(None, "gateway.providers_file is empty: only our own models.")
-    models = read(settings.gateway.providers_file, os.environ)
+    models = read(settings.gateway.providers_file, os.environ).models
     return Found(True, f"{len(models)} models of others: {', '.join(m.name for m in models)}.")
 
 

@@ -27,11 +27,12 @@ from gateway.store import read_only
 
 LOOK_S = 1.0
 CHECK_S = 60.0
+WHOSE = {"key": "Your key", "team": "Your team {}", "provider": "The provider {}", "model": "The model {}"}
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whose limits: `kind` key, team or provider, `which` its id or name."""
+    """Whose limits: `kind` is one of WHOSE, `which` its id or name."""
 
     kind: str
     which: str | int
@@ -41,8 +42,7 @@ class Subject:
 
     @classmethod
     def of(cls, kind: str, which: str | int, limits: Limits) -> "Subject":
-        whose = {"key": "Your key", "team": f"Your team {which}", "provider": f"The provider {which}"}[kind]
-        return cls(kind, which, limits, f"{kind}:{which}", whose)
+        return cls(kind, which, limits, f"{kind}:{which}", WHOSE[kind].format(which))
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class Limiter:
         self._tickets: dict[str, Ticket] = {}
         self._subjects: dict[int, tuple[Key, tuple[Subject, ...]]] = {}
         self.refused: Counter[tuple[str, str]] = Counter()
-        """(key, team or provider; which limit) → how often this worker refused because of it."""
+        """(the kind of whose it is, which limit) → how often this worker refused because of it."""
 
     def before(self, call: Call) -> None:
         """Let the call in, or raise ApiError(429). `call.lines` says what is left of the minute."""
@@ -77,17 +77,16 @@ class Limiter:
             tokens = prompt_tokens(call.body) + answer_tokens(call.body)
         self._admit(call, Ticket(tokens), subjects, 0)
 
-    def provider(self, call: Call, name: str, limits: Limits, prices: tuple[float, float] | None) -> None:
-        """A proprietary model is about to be asked: does the money of key, team and provider reach?
+    def spend(self, call: Call, subjects: tuple[Subject, ...], price: Callable[[int, int], float]) -> None:
+        """A proprietary model is about to be asked: does the money of all reach, its key's, team's and these?
 
-        `prices` are of one token in and out; None: not known before. Raises ApiError(429).
+        `price` of so many tokens in and out; 0: not known before. Raises ApiError(429).
         """
         ticket = self._tickets.get(call.id)
-        if not limits and (ticket is None or not any(s.limits.budgets for s in ticket.subjects)):
+        if not subjects and (ticket is None or not any(s.limits.budgets for s in ticket.subjects)):
             return
         asked, answered = prompt_tokens(call.body), answer_tokens(call.body)
-        cost = 0 if prices is None else int((asked * prices[0] + answered * prices[1]) * NANO)
-        subjects = (Subject.of("provider", name, limits),) if limits else ()
+        cost = int(price(asked, answered) * NANO)
         self._admit(call, ticket or Ticket(asked + answered), subjects, cost)
 
     def after(self, call: Call) -> None:

@@ -104,11 +104,11 @@ def audited(connection: Connection, subject: str = "", most: int = 100) -> list[
     ]
 
 
-SPENT_BY = {"key": "key_id", "team": "team", "provider": "provider"}
+SPENT_BY = {"key": "key_id", "team": "team", "provider": "provider", "model": "model"}
 
 
 def spent(connection: Connection, kind: str, which: str | int, since: float) -> tuple[int, float]:
-    """(tokens, cost) of a key's id, a team or a provider since the beginning of a UTC day, as the ledger has it."""
+    """(tokens, cost) of a key (its id), team, provider or model since a UTC day began, as the ledger has it."""
     column = SPENT_BY[kind]
     query = f"""
         SELECT coalesce(sum(tokens), 0), coalesce(sum(cost), 0.0) FROM (

@@ -11,7 +11,7 @@ import pytest
 from gateway.auth import windows
 from gateway.auth.board import Board
 from gateway.auth.key import Key
-from gateway.auth.limiter import Limiter
+from gateway.auth.limiter import Limiter, Subject
 from gateway.auth.limits import Limits
 from gateway.auth.refusal import OverLimit
 from gateway.call import CHAT, Call
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HAMMER = """
 import sys
 from pathlib import Path
-from gateway.auth.limiter import Limiter
+from gateway.auth.limiter import Limiter, Subject
 from gateway.auth.refusal import OverLimit
 from tests.gateway.test_limits_board import NOON, call, key
 from gateway.auth.limits import Limits
@@ -140,7 +140,7 @@ def write_usage(place: Path, key_id: int, tokens: int, provider: str = "own", co
 
 @pytest.mark.parametrize(("how", "fits"), [("running", 90), ("written", 20), ("locked", 90)])
 def test_what_a_killed_worker_held_is_free_again_and_what_it_wrote_counts(place, how: str, fits: int) -> None:
-    """kill -9 in the middle of a call, after its row was written, or with the board locked: nothing hangs or leaks."""
+    """kill -9 in the middle of a call, after its row was written, or with the board locked: nothing hangs."""
     mine, caller = limiter(place), key(Limits(tokens_per_day=100))
     command = [sys.executable, "-c", HOLD, str(place), how]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
@@ -204,23 +204,28 @@ def test_all_limits_or_none_are_booked(place) -> None:
 
 def test_money_is_reserved_and_settled(place) -> None:
     """A provider's daily spend and a key's monthly budget: the dearest possible answer is held, the true cost stays."""
-    mine, caller, provider = limiter(place), key(Limits(cost_per_month=10)), Limits(cost_per_day=1)
+    mine, caller = limiter(place), key(Limits(cost_per_month=10))
+    provider = (Subject.of("provider", "openai", Limits(cost_per_day=1)),)
+
+    def price(asked: int, answered: int) -> float:
+        return answered * 0.009
+
     first = call(caller, 10, 100)
     mine.before(first)
-    mine.provider(first, "openai", provider, (0.0, 0.009))
+    mine.spend(first, provider, price)
     other = call(key(Limits(), id=2), 10, 100)
     mine.before(other)
     with pytest.raises(OverLimit, match="The provider openai"):
-        mine.provider(other, "openai", provider, (0.0, 0.009))
+        mine.spend(other, provider, price)
     mine.after(other)
     first.cost = 0.05
     first.count({"prompt_tokens": 1, "completion_tokens": 5})
     mine.after(first)
-    mine.provider(other, "openai", provider, (0.0, 0.009))
+    mine.spend(other, provider, price)
     poor = call(key(Limits(cost_per_month=0.5), id=3), 10, 100)
     mine.before(poor)
     with pytest.raises(OverLimit, match="Your key"):
-        mine.provider(poor, "openai", Limits(), (0.0, 0.009))
+        mine.spend(poor, (), price)
     mine.close()
 
 
