@@ -2,17 +2,19 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from batch import quantizing
 from batch.images import choice, orders
-from batch.planning import planner
+from batch.planning import online, planner
 from batch.render import Templates, output_pattern, time_limit
-from lifecycle.errors import BadSettings, NoSpace
+from lifecycle.errors import BadSettings, NoSpace, Refused
 from lifecycle.imagefolder import image_folder
 from lifecycle.models import ModelFacts
 from lifecycle.plans import Plan
-from lifecycle.ports import Script
+from lifecycle.ports import Chat, Script
 from lifecycle.records import Deployment, Server
 from lifecycle.runfolder import RunFolder, model_folder, read_json, write_json
 from lifecycle.settings import Settings
@@ -31,8 +33,20 @@ class Recipes:
 
     def plan(self, facts: ModelFacts, **wishes: object) -> Plan:
         image, overlay = wishes.pop("image", None), wishes.pop("overlay", None)
-        made = planner.plan(facts, self._settings, wishes)
+        made = self._sized(facts, wishes)
         return choice.with_image(made, self._settings, str(image) if image else None, str(overlay) if overlay else None)
+
+    def _sized(self, facts: ModelFacts, wishes: dict[str, object]) -> Plan:
+        """`quant`: fp8 on the fly; what else can be made takes a copy."""
+        scheme = wishes.pop("quant", None)
+        if scheme is None:
+            return planner.plan(facts, self._settings, wishes)
+        if scheme == online.SCHEME:
+            return online.plan(facts, self._settings, wishes)
+        raise Refused(
+            f"There is no official {scheme} copy of {facts.repo}, and only {online.SCHEME} is made while it loads.",
+            f"Say --quant {online.SCHEME}, or `dayzero swap` once it serves.",
+        )
 
     def image(self, image: str, reference: str, kind: str) -> Script:
         folder, key = image_folder(self._settings.site.shared, image), f"dz-image-{image}"
@@ -81,6 +95,31 @@ class Recipes:
             time=self._light_time(),
             comment=_comment(deployment.id),
             **self._light(deployment.plan.account),
+            **self._common,
+        )
+        return self._write(folder.script(key), key, text, folder.cache)
+
+    def quantized(self, facts: ModelFacts, scheme: str, **wishes: object) -> Plan:
+        """How a copy that is made here would be served. Refused: what is missing to make it, or to serve it."""
+        made = quantizing.plan(facts, scheme, self._settings, wishes)
+        return choice.with_image(made, self._settings, None, None)
+
+    def quantize(self, deployment: Deployment, attempt: int, chats: Sequence[Chat]) -> Script:
+        folder, plan = self._write_plan(deployment), deployment.plan
+        _write_if_changed(folder.path / "quantize.json", quantizing.order(plan, folder, self._settings, chats))
+        key = f"dz-{deployment.id}-quantize-{attempt}"
+        how = quantizing.how_of(plan)
+        text = self._templates.render(
+            "quantize.sbatch",
+            key=key,
+            model=plan.model,
+            revision=how.made_from,
+            scheme=how.scheme,
+            run_folder=folder.path,
+            output=output_pattern(folder.cache, "slurm-%j.out"),
+            time=time_limit(self._settings.quantize.hours * 3600),
+            comment=_comment(deployment.id),
+            **{**self._light(plan.account), **quantizing.resources(plan, self._settings)},
             **self._common,
         )
         return self._write(folder.script(key), key, text, folder.cache)

@@ -119,9 +119,11 @@ def _published(shared: Path) -> Iterator[tuple[Path, dict]]:
 def _deployed(db: sqlite3.Connection, repo: str, revision: str) -> tuple[str, float]:
     """(which deployment wants it, when one last did)."""
     query = (
-        "SELECT id, state, since FROM deployments WHERE model = ? AND revision = ? ORDER BY state = 'RETIRED', since"
+        "SELECT id, state, since FROM deployments WHERE model = :repo AND (revision = :revision OR (state IN"
+        " ('CACHING', 'BROKEN') AND json_extract(plan, '$.quantizing.made_from') = :revision))"
+        " ORDER BY state = 'RETIRED', since"
     )
-    rows = db.execute(query, (repo, revision)).fetchall()
+    rows = db.execute(query, {"repo": repo, "revision": revision}).fetchall()
     alive = next((f"{row['id']} is {row['state']}" for row in rows if row["state"] != "RETIRED"), "")
     return alive, max((row["since"] for row in rows), default=0.0)
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from gateway import keys, store
 from gauntlet import conclude, runs
 from gauntlet.grades import grades_file
+from gauntlet.suite_files import read_suites
 from lifecycle.deployments import CANDIDATE_TAG, STABLE_TAG
 from lifecycle.plans import Plan
-from lifecycle.ports import Clock, ExamProgress, Recipes, Script, Verdict
+from lifecycle.ports import Chat, Clock, ExamProgress, Recipes, Script, Verdict
 from lifecycle.records import Deployment
 from lifecycle.runfolder import RunFolder
 from lifecycle.settings import Settings
@@ -66,6 +67,10 @@ class GauntletExams:
             },
         )
         return self._recipes.exam(deployment, run, attempt, shards)
+
+    def chats(self) -> list[Chat]:
+        """Of the site's own suites, or of those that ship."""
+        return [case.messages for suite in read_suites(self._settings.gauntlet.suites) for case in suite.cases]
 
     def _key(self, deployment: Deployment, run: int, folder: Path) -> Path:
         """A key of its own for each run, in a file that only the service's user can read."""

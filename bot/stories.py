@@ -52,7 +52,9 @@ def rolled_back(e: Event) -> str:
 
 
 LINES: dict[str, Line] = {
-    "deployment.approved": lambda e, d: f"{e.by} approved it. The weights are being fetched.",
+    "deployment.approved": lambda e, d: (
+        f"{e.by} approved it. The weights are being {'quantized' if d.plan.quantizing else 'fetched'}."
+    ),
     "deployment.cached": lambda e, d: f"The weights are here: {size(e.detail.get('bytes'))}.",
     "deployment.healthy": lambda e, d: "A first answer came back; the gateway lists it as a candidate.",
     "deployment.listed": lambda e, d: f"The Gauntlet begins (run {d.exam}).",
@@ -129,6 +131,18 @@ LINES: dict[str, Line] = {
     ),
     "note.extended": lambda e, d: (
         f"{e.by} lets it serve {duration(e.detail.get('seconds'))} longer. {e.detail.get('because') or ''}"
+    ),
+    "note.retry_offered": lambda e, d: f"{e.detail.get('sentence')} {e.detail.get('next_step') or ''}",
+    "note.asleep": lambda e, d: (
+        f"It sleeps and gives its GPUs back: {e.detail.get('why')}. Whoever asks for it wakes it."
+    ),
+    "note.woken": lambda e, d: (
+        f"It is woken: {e.detail.get('why')}."
+        f"{' The last time that took ' + duration(e.detail.get('load_s')) + '.' if e.detail.get('load_s') else ''}"
+    ),
+    "note.scaled": lambda e, d: (
+        f"{plural(e.detail.get('servers') or 0, 'server')} from now on: "
+        f"{'there is more to do than they can' if e.detail.get('more') else 'one fewer will do'}."
     ),
     "note.guarded": lambda e, d: f"A guard rail holds it back: {e.detail.get('sentence')}",
     "note.stumbled": lambda e, d: f"Not so easy: {e.detail.get('sentence')} It is tried again by itself.",

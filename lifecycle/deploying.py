@@ -9,6 +9,7 @@ from lifecycle.jobs import JobState, Snapshot
 from lifecycle.naming import job_key
 from lifecycle.ports import Verdict
 from lifecycle.records import Deployment, Job, Server
+from lifecycle.replicas import step_scaling
 from lifecycle.rollover import RELIEVED, ROLLS, step_rollover
 from lifecycle.runfolder import RunFolder, model_folder, read_json
 from lifecycle.submission import cancel, look, submit_once
@@ -20,6 +21,8 @@ def step_deployment(world: World, deployment: Deployment, snapshot: Snapshot) ->
     if deployment.state in TIMED and step_ending(world, deployment):
         return
     alive = [s for s in queries.servers_of(world.ledger.connection, deployment.id) if s.state in servers.ALIVE]
+    if not step_scaling(world, deployment, alive):
+        return
     if deployment.state in deployments.NEEDS_SERVER and not alive and not _overlaid(world, deployment):
         return
     if deployment.state in deployments.NEEDS_SERVER and not alive:
@@ -92,7 +95,11 @@ def _caching(world: World, deployment: Deployment, alive: list[Server], snapshot
 
 def _submit_cache(world: World, deployment: Deployment, job: Job | None) -> None:
     attempt = 1 if job is None else job.attempt + (job.handle is not None)
-    _submit(world, deployment, "cache", attempt, lambda: world.recipes.cache(deployment, attempt))
+    if deployment.plan.quantizing is None:
+        _submit(world, deployment, "cache", attempt, lambda: world.recipes.cache(deployment, attempt))
+    else:
+        chats = world.exams.chats()
+        _submit(world, deployment, "cache", attempt, lambda: world.recipes.quantize(deployment, attempt, chats))
 
 
 def _submit(world: World, deployment: Deployment, purpose: str, attempt: int, script: Callable) -> None:
@@ -107,11 +114,12 @@ def _submit(world: World, deployment: Deployment, purpose: str, attempt: int, sc
 
 def _cache_ended(world: World, deployment: Deployment, job: Job, word: str, cancelled: bool) -> None:
     failure = read_json(RunFolder(world.shared, deployment.id).cache / "failure.json")
-    why = {"sentence": f"The download job {job.handle} ended as {word} without a reason.", "retryable": True}
+    what = "quantize" if deployment.plan.quantizing else "download"
+    why = {"sentence": f"The {what} job {job.handle} ended as {word} without a reason.", "retryable": True}
     if failure and failure.get("job") == job.handle:
         why = {key: failure.get(key) for key in ("sentence", "next_step", "retryable", "tail")}
     elif cancelled:
-        why = {"sentence": f"Somebody cancelled the download job {job.handle}.", "retryable": False}
+        why = {"sentence": f"Somebody cancelled the {what} job {job.handle}.", "retryable": False}
     tried = sum(1 for j in queries.jobs_of(world.ledger.connection, deployment.id)
                 if j.purpose == "cache" and j.created_at >= deployment.since)  # fmt: skip
     if why["retryable"] and tried < world.limits.cache_attempts:

@@ -20,6 +20,17 @@ class Rung:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Quantizing:
+    """How the weights of a plan are made, of those of the same model at another commit."""
+
+    made_from: str  # that commit
+    scheme: str  # fp8, awq, gptq
+    group_size: int = 0  # weights that share one scale; 0: a whole channel
+    host_memory: int = 0  # bytes of one node's memory
+    gpu_type: str = ""  # empty: on CPUs
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """Sizes in bytes, times in seconds. One replica = nodes × gpus_per_node GPUs = tensor × pipeline × data."""
 
@@ -47,6 +58,7 @@ class Plan:
     image: str = ""  # what {image} in a runtime's command stands for; empty: no runtime of the ladder asks
     image_digest: str = ""
     overlay: str = ""  # packages that go before the image's, for this deployment alone: a fork, a commit
+    quantizing: Quantizing | None = None  # how its weights are made here; None: they are downloaded
     trust_remote_code: bool = False
     allow_pickle: bool = False
     expected_load_s: float | None = None
@@ -73,4 +85,6 @@ class Plan:
             victims = tuple(Victim(**v) for v in forecast["victims"])
             forecast = Forecast(starts_at=forecast["starts_at"], victims=victims, note=forecast["note"])
         ladder = tuple(Rung(**{**rung, "args": tuple(rung["args"])}) for rung in data.get("ladder", ()))
+        quantizing = Quantizing(**data["quantizing"]) if data.get("quantizing") else None
+        data = {**data, "quantizing": quantizing}
         return cls(**{**data, "forecast": forecast, "ladder": ladder, "reasons": tuple(data.get("reasons", ()))})

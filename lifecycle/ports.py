@@ -4,16 +4,20 @@ Every method raises only lifecycle.errors: a Transient one is tried again at the
 a person.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from lifecycle.demand import Demand
 from lifecycle.jobs import Forecast, Snapshot
 from lifecycle.models import ModelFacts
 from lifecycle.plans import Plan
 from lifecycle.records import Deployment, Server
 from lifecycle.swaps import Quality
+
+Chat = Sequence[Mapping[str, str]]
+"""Messages, each with its role and content."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,13 @@ class Scheduler(Protocol):
         """Leave a short notice on somebody's job where the scheduler can (its admin comment); best effort."""
 
 
+class Demands(Protocol):
+    """What callers ask of our models, as the gateway counts it."""
+
+    def of(self, deployment: str) -> Demand | None:
+        """None: the gateway's word can't be had now, which is not 'nobody asks'."""
+
+
 class Recipes(Protocol):
     """Turns decisions into numbers and complete scripts. Writes into the run folder; idempotent."""
 
@@ -61,6 +72,9 @@ class Recipes(Protocol):
         """The best plan, no forecast; Refused says what is missing. `wishes`: nodes, gpus, context, engine, hours."""
 
     def cache(self, deployment: Deployment, attempt: int) -> Script: ...
+
+    def quantize(self, deployment: Deployment, attempt: int, chats: Sequence[Chat]) -> Script:
+        """The job that makes the weights of a plan with `made_from`; `chats` are what it may calibrate with."""
 
     def serve(self, deployment: Deployment, server: Server) -> Script: ...
 
@@ -96,6 +110,9 @@ class ExamProgress:
 
 class Exams(Protocol):
     """The Gauntlet, seen from the lifecycle."""
+
+    def chats(self) -> Sequence[Chat]:
+        """What its suites ask, without the answers: prompts like those that people here will send."""
 
     def prepare(self, deployment: Deployment, run: int, attempt: int) -> Script:
         """Write the run's inputs and its array script, with a key that sees `candidate`. Idempotent."""

@@ -161,6 +161,19 @@ class Swap(Section):
         return steps
 
 
+class Quantize(Section):
+    """Where llm-compressor runs, which makes smaller copies of weights. Without a command only official copies serve."""
+
+    command: tuple[str, ...] = ()  # what starts a Python that has llm-compressor (argv; a container's exec prefix, too)
+    gpus: int = Field(default=1, ge=0)  # of the job; 0: on CPUs, with the partition and QOS of jobs without a GPU
+    qos: str = ""  # of a job with GPUs; empty: the partition's own, so that nobody is preempted for it
+    host_memory: int = Field(default=0, ge=0)  # bytes of a node's memory; 0: host_memory of its GPUs, all of them
+    cpus: int = Field(default=8, gt=0)  # of the job
+    samples: int = Field(default=256, gt=0)  # prompts of the Gauntlet's suites that awq and gptq look at, at most
+    sample_tokens: int = Field(default=1024, gt=0)  # of each prompt, at most
+    hours: float = Field(default=12, gt=0)  # time limit of the job
+
+
 class Hub(Section):
     endpoint: str = "https://huggingface.co"
     token: SecretStr | None = Field(default=None, description="HF_TOKEN")
@@ -193,6 +206,7 @@ class Github(Section):
     endpoint: str = "https://api.github.com"
     repositories: tuple[str, ...] = ("vllm-project/vllm", "huggingface/transformers")
     every_s: float = Field(default=600, gt=0)
+    build_images: bool = True  # a release has an image built, where runtimes run in images
     token: SecretStr | None = Field(default=None, description="GITHUB_TOKEN")
 
 
@@ -291,6 +305,7 @@ class Settings(Section):
     hub: Hub = Hub()
     weights: Weights = Weights()
     swap: Swap = Swap()
+    quantize: Quantize = Quantize()
     watch: Watch = Watch()
     github: Github = Github()
     slack: Slack = Slack()

@@ -97,6 +97,9 @@ class TownRecipes:
     def cache(self, deployment: Deployment, attempt: int) -> Script:
         return self._script(job_key(deployment.id, "cache", attempt))
 
+    def quantize(self, deployment: Deployment, attempt: int, chats) -> Script:
+        return self._script(job_key(deployment.id, "quantize", attempt))
+
     def serve(self, deployment: Deployment, server: Server) -> Script:
         return self._script(job_key(deployment.id, "serve", server.n))
 
@@ -119,6 +122,9 @@ class TownExams:
     shards_done: int = 2
     drawing: bool = False
     by_people: Verdict | None = None
+
+    def chats(self):
+        return [[{"role": "user", "content": "Hello?"}]]
 
     def prepare(self, deployment: Deployment, run: int, attempt: int) -> Script:
         return self.recipes.exam(deployment, run, attempt, 2)

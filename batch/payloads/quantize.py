@@ -1,0 +1,237 @@
+"""The quantize job: `python -m batch.payloads.quantize --run-folder RUN`. Any number of times, in any state.
+
+Reads RUN/quantize.json, has the copy made by the environment that holds llm-compressor (batch.payloads.quantize_work),
+checks that nothing is missing in it, writes manifest.json with where it comes from, and publishes it beside the weights
+by one rename. The original is only read. RUN/cache/ tells the service how far it is and what went wrong, as a
+download does. Standard library only.
+
+Exit status: 0 published; 1 a person must act first; 75 worth trying again; 143 told to stop.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from batch.payloads import cache_lock
+from batch.payloads.quantize_order import Order, read_order
+from batch.payloads.quantize_verify import verify
+from lifecycle.errors import DayzeroError, NoSpace, Refused, Transient
+from lifecycle.runfolder import read_json, write_json
+
+MANIFEST = "manifest.json"
+TAIL_LINES = 30
+LOOK_S = 0.4
+STOP_S = 10.0
+SAID = re.compile(r"dayzero: (\d+)/(\d+) (.*)")
+
+
+class Stopped(Exception):
+    """Told to stop."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Make a quantized copy of a model's weights.")
+    parser.add_argument("--run-folder", type=Path, required=True)
+    options = parser.parse_args(argv)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    reports = options.run_folder / "cache"
+    (reports / "failure.json").unlink(missing_ok=True)
+    try:
+        publish(read_order(options.run_folder), stop)
+    except Stopped:
+        print("Told to stop; the next job begins anew.", file=sys.stderr)
+        return 143
+    except DayzeroError as error:
+        return _fail(reports, error)
+    except OSError as error:
+        return _fail(reports, Refused(f"The shared file system says: {error}.", "Mend it, then retry."))
+    return 0
+
+
+def _fail(reports: Path, error: DayzeroError) -> int:
+    print(error.advice, file=sys.stderr)
+    said = {"sentence": str(error), "retryable": error.retryable, "next_step": error.next_step}
+    with contextlib.suppress(OSError):
+        write_json(reports / "failure.json", {**said, "job": os.environ.get("SLURM_JOB_ID", "")})
+    return 75 if error.retryable else 1
+
+
+def publish(order: Order, stop: threading.Event) -> None:
+    """Returns when the copy is published, by us or by somebody else. Raises Stopped or one of lifecycle.errors."""
+    lock = cache_lock.Lock(order.lock, cache_lock.this_process(order.run_folder))
+    while not order.target.is_dir():
+        if lock.take() is None:
+            try:
+                if not order.target.is_dir():
+                    _make(order, stop)
+            finally:
+                lock.release()
+        elif stop.wait(LOOK_S):
+            raise Stopped
+    total = (read_json(order.target / MANIFEST) or {}).get("bytes", 0)
+    _progress(order, total, total, "published")
+
+
+def _progress(order: Order, done: int, total: int, note: str) -> None:
+    with contextlib.suppress(OSError):
+        write_json(order.reports / "progress.json", {"done": done, "total": total, "rate": 0.0, "note": note})
+
+
+def _make(order: Order, stop: threading.Event) -> None:
+    """Check, make, verify, publish. We hold the lock; what a killed job left is thrown away."""
+    original = read_json(order.source / MANIFEST)
+    if original is None:
+        raise Refused(
+            f"The weights of {order.repo} at {order.made_from} are not on the shared file system.",
+            f"`dayzero deploy {order.repo}@{order.made_from}` fetches them.",
+        )
+    size = int(original.get("bytes", 0))
+    free = shutil.disk_usage(order.shared).free
+    if size + order.keep_free > free:
+        raise NoSpace(
+            f"A copy of {order.repo} may take {size:,} bytes, and {free:,} are free.",
+            "`dayzero weights gc` makes room; then retry.",
+        )
+    shutil.rmtree(order.staging, ignore_errors=True)
+    order.staging.mkdir(parents=True)
+    _run(order, size, stop)
+    _progress(order, size, size, "verifying")
+    counts = verify(order.source, order.staging, order.scheme)
+    _bring_along(order)
+    _publish(order, original, counts)
+
+
+def _run(order: Order, size: int, stop: threading.Event) -> None:
+    """The work in its own environment; its last lines are the reason when it fails."""
+    argv = [*order.command, "-m", "batch.payloads.quantize_work", str(order.source), str(order.staging), order.scheme]
+    argv += ["--group-size", str(order.group_size), "--sample-tokens", str(order.sample_tokens)]
+    argv += ["--calibration", str(order.calibration)] if order.calibration else []
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    order.reports.mkdir(parents=True, exist_ok=True)
+    log_path = order.reports / "quantize.log"
+    try:
+        with log_path.open("wb") as log:
+            child = subprocess.Popen(
+                argv, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL, env=environment, text=True,
+                start_new_session=True,
+            )  # fmt: skip
+    except OSError as error:
+        raise Refused(
+            f"{order.command[0]} can't be started: {error.strerror}.", "Mend quantize.command in the settings."
+        ) from None
+    watch = threading.Thread(target=_end_when, args=(child, stop), daemon=True)
+    watch.start()
+    assert child.stdout is not None
+    with child.stdout:
+        for line in child.stdout:
+            if found := SAID.match(line):
+                done, total, note = int(found[1]), max(1, int(found[2])), found[3]
+                _progress(order, size * done // total, size, note)
+    code = child.wait()
+    watch.join()
+    if stop.is_set():
+        raise Stopped
+    if code:
+        raise _reason(log_path, code, order)
+
+
+def _end_when(child: subprocess.Popen, stop: threading.Event) -> None:
+    """SIGTERM, and SIGKILL to all it has started, when we are told to stop."""
+    while child.poll() is None:
+        if stop.wait(LOOK_S):
+            child.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(STOP_S)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            return
+
+
+def _reason(log: Path, code: int, order: Order) -> DayzeroError:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-TAIL_LINES:]
+    last = lines[-1].strip()[:300] if lines else f"exit status {code}"
+    if code in (-9, -15):
+        return Transient(
+            f"Quantizing {order.repo} was ended by signal {-code}: probably the job's memory was too small.",
+            "Raise quantize.host_memory.",
+        )
+    if "No module named" in last:
+        return Refused(
+            f"{order.command[0]} has no llm-compressor: {last}.",
+            "quantize.command must start a Python that has it (docs/swap.md).",
+        )
+    return Refused(
+        f"llm-compressor could not quantize {order.repo} to {order.scheme}: {last}",
+        "Look for an official quantized copy (`--to org/name`), or try another --quant.",
+    )
+
+
+def _bring_along(order: Order) -> None:
+    """Everything beside the weights stays as it was published: tokenizer, chat template, licence, readme."""
+    for path in sorted(order.source.iterdir()):
+        made = path.name in (MANIFEST, "config.json") or path.name.endswith(".safetensors.index.json")
+        if path.is_file() and not made and path.suffix not in (".safetensors", ".py"):
+            shutil.copyfile(path, order.staging / path.name)
+
+
+def _publish(order: Order, original: dict, counts: dict[str, int]) -> None:
+    files = [_entry(path, order.staging) for path in sorted(order.staging.rglob("*")) if path.is_file()]
+    provenance = {
+        "repo": order.repo,
+        "revision": order.made_from,
+        "endpoint": original.get("endpoint", ""),
+        "scheme": order.scheme,
+        "group_size": order.group_size,
+        "calibration_sha256": _sha256(order.calibration) if order.calibration else None,
+        "job": os.environ.get("SLURM_JOB_ID", ""),
+        "tool": _tool(order),
+        **counts,
+    }
+    size = sum(file["size"] for file in files)
+    document = {"repo": order.repo, "revision": order.revision, "bytes": size, "files": files, "made_from": provenance}
+    write_json(order.staging / MANIFEST, document)
+    for path in order.staging.rglob("*"):
+        if path.is_file():
+            path.chmod(0o444)
+        _sync(path)
+    order.target.parent.mkdir(parents=True, exist_ok=True)
+    order.staging.rename(order.target)
+    _sync(order.target.parent)
+
+
+def _entry(path: Path, root: Path) -> dict:
+    return {"path": str(path.relative_to(root)), "size": path.stat().st_size, "sha256": _sha256(path)}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _tool(order: Order) -> str:
+    """As the copy's config says: which version of the format it was written in."""
+    found = re.search(r'"version": "([^"]+)"', (order.staging / "config.json").read_text())
+    return f"llm-compressor, compressed-tensors {found[1]}" if found else "llm-compressor"
+
+
+def _sync(path: Path) -> None:
+    """Make it survive a power cut, where the file system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
