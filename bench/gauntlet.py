@@ -19,6 +19,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from gauntlet import loop
 from gauntlet.runfiles import Run, read_run
 from gauntlet.runner import run_shard
 from gauntlet.runs import prepare
@@ -48,9 +49,9 @@ def main() -> None:
         server.join()
 
 
-def _measure(work: Callable[[], Awaitable[None]]) -> tuple[float, float]:
+def _measure(work: Callable[[], Awaitable[None]], run: Callable = asyncio.run) -> tuple[float, float]:
     wall, cpu = time.perf_counter(), time.process_time()
-    asyncio.run(work())
+    run(work())
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
@@ -78,10 +79,10 @@ def _runner(url: str, at_once: int, samples: int) -> tuple[float, float]:
         (folder / "key").touch(0o600)
         prepare(
             folder / "run", suites=folder / "suites", shards=1, base_url=url, model="m", key_file=folder / "key",
-            judge="", concurrency=at_once, subject={},
+            concurrency=at_once, subject={},
         )  # fmt: skip
         run: Run = read_run(folder / "run")
-        spent = _measure(lambda: run_shard(run, folder / "run", 0, ""))
+        spent = _measure(lambda: run_shard(run, folder / "run", 0, ""), loop.run)
         _, *lines = (folder / "run" / "shard-0.jsonl").read_text().splitlines()
         kept = sum(json.loads(line)["grade"] == "pass" for line in lines)
         assert kept == samples, f"{kept} of {samples} samples are there"

@@ -38,6 +38,8 @@ class Case:
     secret: str = ""  # secret: what may not be told
     reference: str = ""  # judged: what a right answer says
     min_words: int = 3  # english, answered
+    first_token_within_s: float = 0.0  # speed: of half of the answers; 0: only shown
+    tokens_per_s_at_least: float = 0.0  # speed: of all answers together; 0: only shown
     parallel: int = 1  # speed, together: requests at once; load: at most
     schema: Mapping[str, Any] | None = None  # json: what the answer must fit, sent as response_format
     tools: tuple[Mapping[str, Any], ...] = ()  # functions that the model may call, as {"name", "parameters", ...}

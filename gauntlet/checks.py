@@ -12,7 +12,7 @@ from gauntlet import checks_wire
 from gauntlet.answers import FAIL, PASS, Answer, Mark, failed, of, passed, quoted, unscored
 from gauntlet.cases import Case
 from gauntlet.english import debris, fault_of
-from gauntlet.loads import describe_load, steps_of
+from gauntlet.loads import describe_load, quantile, steps_of
 from gauntlet.refusals import discloses, refuses
 
 Check = Callable[[Case, Sequence[Answer]], Mark]
@@ -179,8 +179,16 @@ def load(case: Case, answers: Sequence[Answer]) -> Mark:
 
 
 def speed(case: Case, answers: Sequence[Answer]) -> Mark:
-    """Nothing to fail: the times are in the answers."""
-    return passed(f"{len(answers)} at once: " + describe_speed(answers) + ".")
+    """As fast as the case asks; where it asks nothing, the times are only shown."""
+    firsts = sorted(a.first_token_s for a in answers if a.first_token_s is not None)
+    wall = max(answer.total_s for answer in answers)
+    rate = sum(answer.completion_tokens for answer in answers) / wall if wall else 0.0
+    shown = f"{len(answers)} at once: {describe_speed(answers)}."
+    if case.first_token_within_s and (not firsts or quantile(firsts, 0.5) > case.first_token_within_s):
+        return failed(f"{shown} The first token is wanted within {case.first_token_within_s:g} s.")
+    if rate < case.tokens_per_s_at_least:
+        return failed(f"{shown} At least {case.tokens_per_s_at_least:g} tokens/s are wanted.")
+    return passed(shown)
 
 
 CHECKS: dict[str, Check] = {

@@ -2,13 +2,13 @@
 hand open samples to people and take their grades."""
 
 import argparse
-import asyncio
 import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from gauntlet import loop
 from gauntlet.cases import NEEDS, Sample
 from gauntlet.cli_after import add_after
 from gauntlet.client import api_root
@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
             raise BadSettings(f"There is no shard {options.shard}: this run has {len(prepared.shards)}, from 0.")
         print(f"Writing to {folder}", file=sys.stderr)
         for shard in shards:
-            asyncio.run(run_shard(prepared, folder, shard, read_key(prepared.key_file), report=_line, wish=wish))
+            loop.run(run_shard(prepared, folder, shard, read_key(prepared.key_file), report=_line, wish=wish))
             print(file=sys.stderr)
         return _show(conclude(folder, options.baseline))
 

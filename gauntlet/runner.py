@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+from gauntlet import loop
 from gauntlet.again import PLAIN, Wish
 from gauntlet.answers import FAIL, NOT_EVALUATED, Answer
 from gauntlet.asking import Asking
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not 0 <= options.shard < len(run.shards):
             raise BadSettings(f"There is no shard {options.shard}: this run has {len(run.shards)}, from 0.")
         key = read_key(run.key_file)
-        asyncio.run(_until_terminated(run_shard(run, options.folder, options.shard, key, wish=wish)))
+        loop.run(_until_terminated(run_shard(run, options.folder, options.shard, key, wish=wish)))
     except ShardBusy as error:
         print(error.advice, file=sys.stderr)
         return 75

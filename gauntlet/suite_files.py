@@ -37,6 +37,8 @@ CASE_KEYS: dict[str, str] = {
     "secret": "text",
     "reference": "text",
     "min_words": "count",
+    "first_token_within_s": "number",
+    "tokens_per_s_at_least": "number",
     "parallel": "count",
     "schema": "table",
     "tools": "tools",

@@ -1,7 +1,9 @@
 """Whole runs on a scripted server: each bad model fails for its own reason, and no fault becomes a wrong answer."""
 
+import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -178,6 +180,29 @@ def test_kill_9_changes_nothing_and_repeats_nothing(prepared: Prepared, after: i
     # only what was in flight may be asked twice: two workers, each with a model or judge request; a burst of four
     assert sum(repeated.values()) <= 8
     assert not partial_file(folder, 0).exists()
+
+
+def test_fifty_kills_at_random_moments_change_nothing(prepared: Prepared):
+    """kill -9 wherever it is, fifty times over: the file is that of an undisturbed run, and nothing was asked in vain.
+
+    Once it is complete, further starts ask nothing and leave it alone.
+    """
+    chance = random.Random(20)
+    with Backend("good", delay_s=0.03) as backend:
+        whole = prepared(backend, concurrency=2)
+        assert _run(whole) == 0
+        requests = len(backend.asked)
+        backend.asked.clear()
+        folder = prepared(backend, concurrency=2)
+        kills = 0
+        for _ in range(50):
+            with start_runner(folder) as runner, contextlib.suppress(subprocess.TimeoutExpired):
+                runner.wait(chance.uniform(0, 0.8))
+            kills += runner.returncode == -signal.SIGKILL
+        assert _run(folder) == 0
+    assert kills > 20
+    assert _essence(_records(folder)) == _essence(_records(whole))
+    assert len(backend.asked) <= requests + kills * 8  # what was in flight: see above
 
 
 def _key(body: dict) -> str:
