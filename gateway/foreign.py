@@ -27,10 +27,13 @@ class ChatChunks:
 
     def chunk(self, chunk: dict[str, Any]) -> bytes:
         chunk["model"] = self._call.asked
-        if chunk.get("usage") and not self._call.wants_usage:
-            del chunk["usage"]
+        if chunk.get("usage"):
             if not any(c.get("finish_reason") or c.get("delta") for c in chunk.get("choices", ())):
-                return b""
+                chunk["choices"] = []  # litellm puts an empty one there
+            if not self._call.wants_usage:
+                del chunk["usage"]
+                if not chunk["choices"]:
+                    return b""
         return to_event(chunk)
 
     def end(self) -> bytes:
@@ -70,6 +73,9 @@ class Foreign:
         body = call.body if translation is None else as_chat(translation, call.body)
         allowed = ALLOWED[TEXT if call.kind == TEXT else CHAT]
         sent = {key: value for key, value in body.items() if key in allowed and value is not None}
+        self._can(model, sent)
+        if sent.get("tools"):  # else litellm looks for tool servers to call itself, in a package that we lack
+            sent["_skip_mcp_handler"] = True
         asks = router.atext_completion if call.kind == TEXT else router.acompletion
         if call.stream:
             answer = await asks(model=group(model), stream=True, stream_options={"include_usage": True}, **sent)
@@ -86,6 +92,14 @@ class Foreign:
                 choice["message"].setdefault("content", None)
         answer = answer if translation is None else translation.answer(call.body, answer)
         await self._whole(call, reply, JSON, dumps(answer))
+
+    def _can(self, model: ProviderModel, sent: dict[str, Any]) -> None:
+        """ApiError(400) for what litellm would drop without a word although the answer depends on it."""
+        missed = [name for name in ("logprobs", "tools") if sent.get(name)] + ["n"] * (sent.get("n", 1) != 1)
+        supported = missed and self.litellm.module.get_supported_openai_params(model=model.litellm_model)
+        if supported and (lacking := [name for name in missed if name not in supported]):
+            sentence = f"This model's provider has no `{lacking[0]}`. Leave it out, or call another model."
+            raise bad_request(sentence, "unsupported")
 
     async def _stream(self, call: Call, model: ProviderModel, answer: Any, chunks: Chunks, reply: Reply) -> None:
         seen = 0
