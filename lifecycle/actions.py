@@ -8,6 +8,7 @@ import time
 from lifecycle import deployments, ending, queries, releases
 from lifecycle.errors import Refused, WrongMove
 from lifecycle.ledger import Ledger
+from lifecycle.plans import Plan
 from lifecycle.records import Deployment, Release
 
 
@@ -88,12 +89,19 @@ def fail(ledger: Ledger, name: str, *, by: str, because: str = "") -> str:
     return _move(ledger, deployment, "failed", by, because or f"Failed by {by}.", f"{deployment.id} is draining.")
 
 
-def retry(ledger: Ledger, name: str, *, by: str, because: str = "") -> str:
-    """Back to the state it broke in, or once more through the Gauntlet from HELD. A test is always a new run."""
+def retry(ledger: Ledger, name: str, *, by: str, because: str = "", plan: Plan | None = None) -> str:
+    """Back to the state it broke in, or once more through the Gauntlet from HELD. A test is always a new run.
+
+    `plan`: what it is tried with from now on, instead of the approved one.
+    """
     deployment = queries.named(ledger.connection, name)
     event = "retested" if deployment.state == deployments.HELD else "retried"
     tests = event == "retested" or deployment.broke_in == deployments.TESTING
-    again = {"exam": deployment.exam + 1} if tests else {}
+    again: dict[str, object] = {"exam": deployment.exam + 1} if tests else {}
+    if plan is not None and plan.digest != deployment.plan.digest:
+        if deployment.state != deployments.BROKEN:
+            raise WrongMove(f"{deployment.id} is {deployment.state}; only what is broken gets another plan.")
+        again["plan"] = plan
     return _move(ledger, deployment, event, by, because, f"{deployment.id} is tried again.", **again)
 
 

@@ -57,8 +57,9 @@ class Chat:
             app = App(client=self._client, raise_error_for_unhandled_request=False)
             status = Status(self._parts.settings, self._parts.ledger, self._parts.world.scheduler)
             Listeners(
-                app, self._parts.ledger, self._parts.offers, self._directory, self._looking, status, self._graders
-            )
+                app, self._parts.ledger, self._parts.offers, self._directory, self._looking, status, self._graders,
+                self._parts.settings,
+            )  # fmt: skip
             handler = SocketModeHandler(app, slack.app_token.get_secret_value(), ping_interval=5)
             handler.connect()
         except (SlackApiError, SlackClientError, OSError) as error:

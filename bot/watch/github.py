@@ -1,21 +1,30 @@
 """Watches GitHub releases of the frameworks. A 304 costs nothing when a token is sent, so the ETag is kept."""
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 
+from bot.watch.evidence import SUPPORTED, all_evidence, engine_of
 from bot.watch.listing import NONE_KEPT
 from lifecycle import watching
 from lifecycle.errors import HubUnavailable, Throttled, UnknownModel
 from lifecycle.ledger import Ledger
 from lifecycle.settings import Settings
 
+Waiting = Callable[[str], tuple[tuple[str, str], ...]]
+"""Engine → (deployment, architecture) of those that a newer one may help."""
+
 PAGE = 30
 TIMEOUT_S = 20.0
+
+
+def nobody(engine: str) -> tuple[tuple[str, str], ...]:
+    return ()
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,7 @@ class Before:
     first: bool
     known: Mapping[str, str]
     etag: str
+    waiting: tuple[tuple[str, str], ...] = ()  # (deployment, architecture) that a newer engine may help
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,8 @@ class Seen:
     """`releases`: those that are published, oldest first, as GitHub writes them; None: nothing has changed."""
 
     releases: list[Mapping[str, Any]] | None
-    etag: str = field(default="")
+    etag: str = ""
+    evidence: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # tag → deployment → sentence
 
 
 class GithubWatch:
@@ -40,7 +51,7 @@ class GithubWatch:
 
     name = "github"
 
-    def __init__(self, settings: Settings, ledger: Ledger):
+    def __init__(self, settings: Settings, ledger: Ledger, waiting: Waiting = nobody):
         headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
         if settings.github.token:
             headers["Authorization"] = f"Bearer {settings.github.token.get_secret_value()}"
@@ -49,6 +60,7 @@ class GithubWatch:
         )
         self._repositories = settings.github.repositories
         self._ledger = ledger
+        self._waiting = waiting
         self._rest_until = 0.0
         self.every_s = settings.github.every_s
 
@@ -64,7 +76,12 @@ class GithubWatch:
 
     def before(self, source: str) -> Before:
         cursor = watching.cursor(self._ledger, source)
-        return Before(cursor is None, watching.known(self._ledger, source), (cursor or {}).get("etag", ""))
+        return Before(
+            cursor is None,
+            watching.known(self._ledger, source),
+            (cursor or {}).get("etag", ""),
+            self._waiting(engine_of(source)),
+        )
 
     def fetch(self, source: str, before: Before) -> Seen:
         """HubUnavailable, Throttled or UnknownModel."""
@@ -74,7 +91,9 @@ class GithubWatch:
         if answer.status_code == 304:
             return Seen(None, before.etag)
         published = [release for release in reversed(answer.json()) if not release["draft"]]
-        return Seen(published, answer.headers.get("etag", ""))
+        news = [] if before.first else [release for release in published if release["tag_name"] not in before.known]
+        found = {release["tag_name"]: self._evidence(name, release, before) for release in news if before.waiting}
+        return Seen(published, answer.headers.get("etag", ""), found)
 
     def absorb(self, source: str, before: Before, seen: Seen) -> int:
         """Write down what a look brought, in one transaction; the number of releases found."""
@@ -87,6 +106,8 @@ class GithubWatch:
                         "url": release["html_url"],
                         "prerelease": release["prerelease"],
                     }
+                    if found_in := seen.evidence.get(release["tag_name"]):
+                        notes["evidence"] = dict(found_in)
                     found += ledger.found("framework", name, release["tag_name"], notes=notes)
             tags = {release["tag_name"]: str(release["id"]) for release in seen.releases or ()}
             news = {tag: number for tag, number in tags.items() if before.known.get(tag) != number}
@@ -98,6 +119,16 @@ class GithubWatch:
         """One whole look, here and now."""
         before = self.before(source)
         return self.absorb(source, before, self.fetch(source, before))
+
+    def _evidence(self, name: str, release: Mapping[str, Any], before: Before) -> Mapping[str, str]:
+        """What this release says about the deployments that wait; the list of architectures is asked for only then."""
+        tag, path = release["tag_name"], SUPPORTED.get(engine_of(name), "")
+        listed = {}
+        if path:
+            raw = {"Accept": "application/vnd.github.raw+json"}
+            with contextlib.suppress(UnknownModel):  # the file has another place in this release
+                listed[path] = self._get(f"/repos/{name}/contents/{path}", name, headers=raw, params={"ref": tag}).text
+        return all_evidence(name, tag, release["body"] or "", listed, before.waiting)
 
     def _get(self, path: str, name: str, **more: Any) -> httpx.Response:
         """A 200 or a 304."""

@@ -1,5 +1,6 @@
-"""The REST routes: releases, the repository itself, repository_dispatch and the rate limit."""
+"""The REST routes: releases, files, the repository itself, repository_dispatch and the rate limit."""
 
+import base64
 import hashlib
 import json
 import math
@@ -44,6 +45,7 @@ class GitHubApp:
             Route(repo + "/releases/latest", self.latest),
             Route(repo + "/releases/tags/{tag:path}", self.by_tag),
             Route(repo + "/releases/{number:int}", self.by_number),
+            Route(repo + "/contents/{path:path}", self.contents),
             Route(repo + "/dispatches", self.dispatch, methods=["POST"]),
             Route("/{owner}/{name}/releases/tag/{tag:path}", self.page),
         ]
@@ -74,6 +76,21 @@ class GitHubApp:
         shown = {"id": 1, "name": name, "full_name": repo, "private": False, "owner": {"login": owner},
                  "url": f"{_base(request)}/repos/{repo}", "default_branch": "main"}  # fmt: skip
         return self._answer(request, shown)
+
+    async def contents(self, request: Request) -> Response:
+        """A file at a tag: its bytes for whoever accepts them raw, else GitHub's JSON about it."""
+        path, ref = request.path_params["path"], request.query_params.get("ref", "main")
+        text = self.shelf.file(self._repo(request), ref, path)
+        if text is None:
+            raise Problem(404, "Not Found")
+        if "raw" in request.headers.get("accept", ""):
+            login = self._caller(request)
+            self.rates.charge(login)
+            media = "application/vnd.github.raw+json; charset=utf-8"
+            return Response(text.encode(), media_type=media, headers=self.rates.headers(login))
+        content = base64.b64encode(text.encode()).decode()
+        about = {"type": "file", "path": path, "size": len(text.encode()), "encoding": "base64", "content": content}
+        return self._answer(request, about)
 
     async def rate_limit(self, request: Request) -> Response:
         numbers = self.rates.numbers(self._caller(request, free=True))

@@ -1,4 +1,4 @@
-"""What another process may do to the lab's GitHub: POST /_lab/{publish,edit,delete,repo,secondary}; GET dispatches."""
+"""What others may do to the lab's GitHub: POST /_lab/{publish,edit,delete,repo,file,secondary}; GET dispatches."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -36,6 +36,7 @@ def control_actions(shelf: Shelf, faults: Faults) -> list[Route]:
         "publish": lambda asked: shelf.publish(**asked),
         "edit": lambda asked: shelf.edit(**asked),
         "delete": lambda asked: shelf.delete(**asked),
+        "file": lambda asked: shelf.put_file(**asked),
         "repo": lambda asked: shelf.add_repo(**asked),
         "secondary": secondary,
     }

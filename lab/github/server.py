@@ -77,6 +77,10 @@ class GitHub:
         """A repository without releases."""
         self.shelf.add_repo(repo)
 
+    def put_file(self, repo: str, ref: str, path: str, text: str) -> None:
+        """What stands in a file at a tag."""
+        self.shelf.put_file(repo, ref, path, text)
+
     @property
     def dispatches(self) -> list[Dispatch]:
         """The repository_dispatch events that were sent, oldest first."""

@@ -22,6 +22,7 @@ class Shelf:
         self.repos: set[str] = set(kept.get("repos", []))
         self.releases: list[Release] = [Release(**row) for row in kept.get("releases", [])]
         self.dispatches: list[Dispatch] = [Dispatch(**row) for row in kept.get("dispatches", [])]
+        self.files: dict[str, str] = kept.get("files", {})
         self._last_id: int = kept.get("last_id", 0)
 
     def add_repo(self, repo: str) -> None:
@@ -81,6 +82,16 @@ class Shelf:
             self.releases.remove(old)
             self._save()
 
+    def put_file(self, repo: str, ref: str, path: str, text: str) -> None:
+        """What stands in a file at a tag."""
+        with self._lock:
+            self.add_repo(repo)
+            self.files[f"{repo}@{ref}:{path}"] = text
+            self._save()
+
+    def file(self, repo: str, ref: str, path: str) -> str | None:
+        return self.files.get(f"{repo}@{ref}:{path}")
+
     def find(self, repo: str, tag: str) -> Release | None:
         """The release of that tag, draft or not."""
         return next((release for release in self.releases if (release.repo, release.tag) == (repo, tag)), None)
@@ -104,6 +115,7 @@ class Shelf:
             "repos": sorted(self.repos),
             "releases": [asdict(release) for release in self.releases],
             "dispatches": [asdict(dispatch) for dispatch in self.dispatches],
+            "files": self.files,
             "last_id": self._last_id,
         }
         partial.write_text(json.dumps(kept, indent=1))

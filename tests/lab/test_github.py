@@ -1,5 +1,6 @@
 """The lab's GitHub, asked by gidgethub and by plain httpx."""
 
+import base64
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -210,3 +211,13 @@ def test_a_process_of_its_own(tmp_path: Path) -> None:
         finally:
             server.terminate()
             server.communicate(timeout=10)
+
+
+def test_a_file_at_a_tag(github: GitHub) -> None:
+    """Raw, as JSON, and 404 where it is not; counted like every other question."""
+    github.put_file("a/b", "v1", "src/list.py", "One, Two")
+    url = f"{github.url}/repos/a/b/contents/src/list.py"
+    raw = httpx.get(url, params={"ref": "v1"}, headers={"Accept": "application/vnd.github.raw+json"})
+    assert raw.text == "One, Two" and "x-ratelimit-remaining" in raw.headers
+    assert base64.b64decode(httpx.get(url, params={"ref": "v1"}).json()["content"]) == b"One, Two"
+    assert httpx.get(url, params={"ref": "v2"}).status_code == 404
