@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-slurm-latest lint bench clean lock
+.PHONY: help setup demo test test-fast test-slurm-latest lint bench bench-gateway clean lock
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -31,6 +31,9 @@ lint:  ## style and layers
 
 bench: setup  ## the benchmarks, each beside what a user would pick instead
 	@$(VENV)/python -m bench
+
+bench-gateway: setup  ## the gateway beside nginx, LiteLLM's proxy, Portkey and the Rust routers, in one run
+	@$(VENV)/python -m bench gateway
 
 COMPILE := $(VENV)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
 

@@ -1,8 +1,8 @@
-"""The gateway with keys, routing and ledger on, beside nginx as a plain reverse proxy and LiteLLM's proxy.
+"""The gateway with keys, limits, routing and ledger on, beside what else one could put there.
 
-One contender at a time on one core, the load (wrk) and a mock backend in C on another; a prompt of 1 KB, an answer of
-500 bytes, streams of 64 events without delay. CPU time per request is the steadiest figure; the others are as noisy as
-the machine. What can't be started here is left out, with a sentence.
+nginx as a plain reverse proxy, LiteLLM's proxy, Portkey, and the Rust routers of SGLang and vLLM. One contender at a
+time on one core, the load (wrk) and a mock backend in C on another; a prompt of 1 KB, an answer of 500 bytes, streams
+of 64 events without delay. CPU time per request is the steadiest figure; the others are as noisy as the machine.
 """
 
 import json
@@ -12,24 +12,19 @@ import shutil
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.ledger.reports import totals
-from gateway.store import open_store
-from tests.gateway.world import Ledger, configure, new_key
+from bench._contenders import ALL, Contender, Missing
+from bench._machine import cpu_s, free_port, rss, running
+from gateway import usage
 
 HERE = Path(__file__).parent
-ROOT = HERE.parent
-BINARIES = Path(sys.executable).parent
 SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
+ONLY = set(filter(None, os.environ.get("BENCH_ONLY", "").split(",")))
 PATH = "/v1/chat/completions"
-TICKS = os.sysconf("SC_CLK_TCK")
 CORES = sorted(os.sched_getaffinity(0))
 UNDER_TEST, LOAD = CORES[0], CORES[-1]
 
@@ -38,7 +33,7 @@ COLUMNS = "req/s c=32,req/s c=128,CPU ms/req,streams/s,CPU ms/stream,p50 ms,p99 
 WRK = """wrk.method = "POST"
 wrk.body = [==[{body}]==]
 wrk.headers["Content-Type"] = "application/json"
-wrk.headers["Authorization"] = "Bearer {key}"
+{headers}
 done = function(summary, latency, requests)
   local e = summary.errors
   io.write(string.format("\\nRESULT %d %d %d\\n", summary.requests, summary.duration,
@@ -46,34 +41,25 @@ done = function(summary, latency, requests)
 end
 """
 
-NGINX = """worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log /dev/null;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f;
-  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s; keepalive_requests 1000000;
-  upstream backend {{ server 127.0.0.1:{mock}; keepalive 256; keepalive_requests 1000000; }}
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{ proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection ""; }}
-  }}
-}}
-"""
-
-LITELLM = """model_list:
-  - model_name: org/model
-    litellm_params: {{model: hosted_vllm//weights/x, api_base: "http://127.0.0.1:{mock}/v1", api_key: none}}
-general_settings: {{master_key: {key}}}
-"""
-
 
 @dataclass
-class Contender:
-    name: str
-    command: list[str] | None  # None: no gateway at all
-    port: int
-    key: str = "none"
-    environment: dict[str, str] = field(default_factory=dict)
-    patience_s: float = 20.0
+class Figures:
+    """Rates per second, CPU and latency in ms, memory in MB, start in s; NaN: not measured."""
+
+    rate: float
+    rate_128: float
+    cpu: float
+    streams: float
+    stream_cpu: float
+    p50: float
+    p99: float
+    rss: float = float("nan")
+    start: float = float("nan")
+
+    def row(self) -> str:
+        patterns = ("{:,.0f}", "{:,.0f}", "{:.3f}", "{:,.0f}", "{:.3f}", "{:.2f}", "{:.2f}", "{:.0f}", "{:.2f}")
+        cells = (p.format(v) for p, v in zip(patterns, vars(self).values(), strict=True))
+        return " | ".join("–" if cell == "nan" else cell for cell in cells)
 
 
 def main() -> None:
@@ -88,79 +74,62 @@ def main() -> None:
 
 
 def _compare(folder: Path) -> None:
-    binary, mock = folder / "mock", _free_port()
+    binary, mock = folder / "mock", free_port()
     subprocess.run(["gcc", "-O2", "-o", str(binary), str(HERE / "gateway_mock.c")], check=True)
     print("| gateway | " + " | ".join(COLUMNS) + " |\n" + "|---" * (len(COLUMNS) + 1) + "|")
-    with _running([str(binary), str(mock)], mock, LOAD):
-        direct = Contender("direct", None, mock)
-        for contender in (direct, _nginx(folder, mock), _ours(folder, mock), _litellm(folder, mock)):
-            if isinstance(contender, str):
-                print(contender)
-            else:
-                cells = _measure(folder, contender)
-                print(f"| {contender.name} | " + " | ".join(cells) + " |", flush=True)
-    left = totals(folder / "state" / "gateway.db")[0]
-    print(f"dayzero's ledger afterwards: {left['requests']} rows, {left['completion_tokens']} tokens")
-    print("p50, p99: one caller, 50 requests a second; streams of 64 chunks, c=32; RSS after the load")
+    seen: dict[str, Figures] = {}
+    with running([str(binary), str(mock)], mock, LOAD):
+        for make in (lambda *_: Contender("direct", None, mock), *(m for m in ALL if not ONLY or m.__name__ in ONLY)):
+            try:
+                contender = make(folder, mock)
+                seen[contender.name] = _measure(folder, contender)
+                print(f"| {contender.name} | {seen[contender.name].row()} |", flush=True)
+            except Missing as missing:
+                print(f"| {missing} |" + " |" * len(COLUMNS), flush=True)
+    print("\np50, p99: one caller, 50 requests a second; streams of 64 chunks, c=32; RSS after the load")
+    _judge(seen)
+    if (path := folder / "state" / "gateway.db").exists():
+        left = usage.rows(path, 1)[0]
+        print(f"dayzero's ledger afterwards: {left['id']} rows")
 
 
-def _ours(folder: Path, mock: int) -> Contender:
-    port = _free_port()
-    settings = configure(folder)
-    file = folder / "dayzero.toml"
-    file.write_text(file.read_text().replace("port = 0", f"port = {port}"))
-    ledger = Ledger(settings.ledger_path)
-    ledger.deploy("one", "org/model")
-    ledger.serve("one", f"http://127.0.0.1:{mock}", "/weights/x")
-    ledger.close()
-    open_store(settings.gateway_path).close()
-    command = [sys.executable, "-m", "gateway", "--config", str(file)]
-    return Contender("dayzero", command, port, new_key(settings, "stable"))
+def _judge(seen: dict[str, Figures]) -> None:
+    if (we := seen.get("dayzero")) is None:
+        return
+    if (them := seen.get("LiteLLM proxy")) is not None:
+        print(f"against LiteLLM's proxy: {_times(we.rate, them.rate)} requests, {_times(we.streams, them.streams)} streams")
+    rust = [figures for name, figures in seen.items() if name.endswith("-router")]
+    if rust:
+        rate, streams = max(r.rate for r in rust), max(r.streams for r in rust)
+        print(f"against the best Rust router: {_times(we.rate, rate)} requests, {_times(we.streams, streams)} streams")
+    if (them := seen.get("nginx")) is not None:
+        direct = seen["direct"].p50
+        print(
+            f"against nginx: {_times(we.cpu, them.cpu)} CPU a request, {_times(we.stream_cpu, them.stream_cpu)} CPU a"
+            f" stream; p50 added {we.p50 - direct:.2f} ms, nginx {them.p50 - direct:.2f} ms"
+        )
 
 
-def _nginx(folder: Path, mock: int) -> Contender | str:
-    binary = shutil.which("nginx") or "/usr/sbin/nginx"
-    if not Path(binary).exists():
-        return "nginx: not installed here (Debian: apt-get install nginx-light)"
-    port, file = _free_port(), folder / "nginx.conf"
-    file.write_text(NGINX.format(folder=folder, mock=mock, port=port))
-    return Contender("nginx", [binary, "-c", str(file), "-p", str(folder)], port)
+def _times(one: float, other: float) -> str:
+    return f"{one / other:.1f} ×" if other else "(no answer in time) ×"
 
 
-def _litellm(folder: Path, mock: int) -> Contender | str:
-    binary = BINARIES / "litellm"
-    port, file = _free_port(), folder / "litellm.yaml"
-    file.write_text(LITELLM.format(mock=mock, key="sk-bench"))
-    if not binary.exists():
-        return "LiteLLM's proxy: not installed here"
-    command = [str(BINARIES / "python"), "-c", "import litellm.proxy.proxy_server"]
-    tried = subprocess.run(command, capture_output=True, text=True)
-    if tried.returncode:
-        return f"LiteLLM's proxy can't start here: {tried.stderr.strip().splitlines()[-1][:120]}"
-    command = [str(binary), "--config", str(file), "--port", str(port), "--host", "127.0.0.1"]
-    environment = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-    return Contender("LiteLLM proxy", command, port, "sk-bench", environment, 90)
-
-
-def _measure(folder: Path, who: Contender) -> list[str]:
+def _measure(folder: Path, who: Contender) -> Figures:
     if who.command is None:
-        return [f"{_load(folder, who, c, False)[0]:,.0f}" for c in (32, 128)] + ["–"] + [
-            f"{_load(folder, who, 32, True)[0]:,.0f}", "–", *_latency(who), "–", "–"
-        ]
+        rates = [_load(folder, who, c, False)[0] for c in (32, 128)]
+        return Figures(*rates, float("nan"), _load(folder, who, 32, True)[0], float("nan"), *_latency(who))
     began = time.monotonic()
-    with _running(who.command, who.port, UNDER_TEST, who.environment, who.patience_s) as process:
-        while not _answers(who) and time.monotonic() - began < who.patience_s:
+    with running(who.command, who.port, UNDER_TEST, who.environment, who.patience_s) as process:
+        while not _answers(who):
+            if time.monotonic() - began > who.patience_s or process.poll() is not None:
+                raise Missing(f"{who.name}: did not answer within {who.patience_s:g} s here")
             time.sleep(0.01)
         started = time.monotonic() - began
         _load(folder, who, 32, False, 1)
         latency = _latency(who)
         rates, cpus = zip(*(_load(folder, who, c, False, pid=process.pid) for c in (32, 128)), strict=True)
         streams, stream_cpu = _load(folder, who, 32, True, pid=process.pid)
-        rss = sum(_rss(pid) for pid in _family(process.pid))
-        return [
-            *(f"{rate:,.0f}" for rate in rates), f"{min(cpus):.3f}", f"{streams:,.0f}", f"{stream_cpu:.3f}", *latency,
-            f"{rss / 2**20:.0f}", f"{started:.2f}",
-        ]  # fmt: skip
+        return Figures(*rates, min(cpus), streams, stream_cpu, *latency, rss(process.pid) / 2**20, started)
 
 
 def _load(
@@ -168,21 +137,23 @@ def _load(
 ) -> tuple[float, float]:
     """(answers a second, CPU milliseconds of the contender's processes for each)."""
     script = folder / "load.lua"
-    script.write_text(WRK.format(body=_body(stream), key=who.key))
+    headers = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in who.headers.items())
+    script.write_text(WRK.format(body=_body(stream), headers=headers))
     address = f"http://127.0.0.1:{who.port}{PATH}"
-    before = _cpu_s(pid)
-    load = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(script), address]
+    before = cpu_s(pid)
+    load = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s", "-s", str(script), address]
     said = subprocess.run(["taskset", "-c", str(LOAD), *load], capture_output=True, text=True, check=True).stdout
     requests, microseconds, errors = map(int, re.search(r"RESULT (\d+) (\d+) (\d+)", said).groups())
     if errors:
         print(f"{who.name}: {errors} errors of {requests}", flush=True)
-    return requests / microseconds * 1e6, (_cpu_s(pid) - before) / max(requests, 1) * 1000
+    return requests / microseconds * 1e6, (cpu_s(pid) - before) / max(requests, 1) * 1000
 
 
-def _latency(who: Contender, rate: float = 50.0) -> list[str]:
+def _latency(who: Contender, rate: float = 50.0) -> tuple[float, float]:
     """p50 and p99 in ms of requests at low load, over one connection."""
     request, found = _request(who), []
     with socket.create_connection(("127.0.0.1", who.port)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         due = time.monotonic()
         for _ in range(int(rate * SECONDS)):
             due += 1 / rate
@@ -190,9 +161,9 @@ def _latency(who: Contender, rate: float = 50.0) -> list[str]:
             began = time.perf_counter()
             connection.sendall(request)
             if not _read_answer(connection):
-                return ["–", "–"]
+                return float("nan"), float("nan")
             found.append((time.perf_counter() - began) * 1000)
-    return [f"{statistics.median(found):.2f}", f"{statistics.quantiles(found, n=100)[98]:.2f}"]
+    return statistics.median(found), statistics.quantiles(found, n=100)[98]
 
 
 def _read_answer(connection: socket.socket) -> bool:
@@ -221,72 +192,14 @@ def _answers(who: Contender) -> bool:
 
 def _request(who: Contender) -> bytes:
     body = _body(False).encode()
-    head = (
-        f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer {who.key}\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+    more = "".join(f"{name}: {value}\r\n" for name, value in who.headers.items())
+    more += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return f"POST {PATH} HTTP/1.1\r\nHost: x\r\n{more}\r\n".encode() + body
 
 
 def _body(stream: bool) -> str:
     body = {"model": "org/model", "messages": [{"role": "user", "content": "lorem ipsum " * 80}], "stream": stream}
     return json.dumps(body, separators=(",", ":"))
-
-
-@contextmanager
-def _running(
-    command: list[str], port: int, core: int, environment: dict[str, str] | None = None, patience_s: float = 10.0
-) -> Iterator[subprocess.Popen]:
-    """The process, on one core, from when its port is open."""
-    process = subprocess.Popen(
-        ["taskset", "-c", str(core), *command], cwd=ROOT, env={**os.environ, **(environment or {})},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        deadline = time.monotonic() + patience_s
-        while time.monotonic() < deadline and process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.01)
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _family(pid: int) -> list[int]:
-    found = [pid]
-    for one in found:
-        for task in Path(f"/proc/{one}/task").glob("*/children"):
-            found += map(int, task.read_text().split())
-    return found
-
-
-def _cpu_s(pid: int | None) -> float:
-    if pid is None:
-        return 0.0
-    total = 0
-    for one in _family(pid):
-        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / TICKS
-
-
-def _rss(pid: int) -> int:
-    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    return int(found[1]) * 1024 if found else 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 if __name__ == "__main__":

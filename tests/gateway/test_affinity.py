@@ -33,7 +33,7 @@ def chat(*turns: str, session: bytes = b"") -> Call:
 
 
 def test_all_turns_of_a_conversation_have_one_key() -> None:
-    """The beginning they share gives it; another first question is another conversation; a session's name goes first."""
+    """The beginning they share gives it; another question is another conversation; a session's name goes first."""
     first, later, other = of(chat("Hi")), of(chat("Hi", "Hello", "Why?")), of(chat("Ho"))
     assert first.key == later.key != other.key
     assert not first.grown and later.grown
@@ -91,7 +91,7 @@ def test_a_new_replica_is_not_flooded() -> None:
 
 
 def test_choosing_takes_less_than_fifty_microseconds() -> None:
-    """With 16 replicas and a conversation of 50 messages; the best of some rounds, so that a busy machine can't fail it."""
+    """With 16 replicas and 50 messages; the best of some rounds, so that a busy machine can't fail it."""
     them = replicas(*range(16))
     for replica in them:
         replica.answered(0.2, 0.0)

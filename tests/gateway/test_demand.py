@@ -83,7 +83,7 @@ class Asking:
 
 
 def test_lines_limits_and_what_is_reported_of_them(place: Place) -> None:
-    """One works, one waits, the third hears 429 with its position; who scales sees one and one; then all is answered."""
+    """One works, one waits, the third hears 429 with its position; who scales sees one and one; all is answered."""
     place.backend.mode = "hold"
     place.wake()
     place.settle()

@@ -84,7 +84,7 @@ def test_who_finds_no_seat_waits_for_his_turn() -> None:
 
 
 def test_a_full_line_says_429_with_position_and_time() -> None:
-    """Number three of a line for two is told so, with when to come back; a higher priority takes the last one's place."""
+    """Number three of a line for two is told so, with when to come back; a higher priority takes the last place."""
 
     async def story(place: Place) -> None:
         first = await place.take()
