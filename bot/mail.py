@@ -20,13 +20,17 @@ TIMEOUT_S = 20
 
 
 class Mailer:
-    """`step()` sends what the events since the last step ask for; ChatUnavailable stops it there until the next one."""
+    """`step()` sends what the events since the last step ask for; ChatUnavailable stops it there until the next one.
+
+    What happened before mail was switched on is not told.
+    """
 
     def __init__(self, settings: Settings, ledger: Ledger):
         self._mail = settings.mail
         self._people = settings.people
         self._warn_minutes = settings.cluster.guards.warn_minutes
         self._ledger = ledger
+        (cursors.begin if self._mail.host else cursors.forget)(ledger, CURSOR)
 
     def step(self) -> int:
         """The number of mails sent."""

@@ -1,4 +1,4 @@
-"""One SMTP connection by the settings: STARTTLS with a checked certificate, then the login, then letters."""
+"""One SMTP connection by the settings: TLS with a checked certificate, at once or later, the login, then letters."""
 
 import smtplib
 import ssl
@@ -14,11 +14,22 @@ THIS_HOST = ("localhost", "127.0.0.1", "::1")
 @contextmanager
 def connection(mail: Mail, timeout_s: float) -> Iterator[smtplib.SMTP]:
     """Raises what smtplib raises. A password goes over an encrypted line, or to this very host; else BadSettings."""
-    if mail.user and not mail.starttls and mail.host not in THIS_HOST:
-        raise BadSettings(f"mail.password would go to {mail.host} in the clear.", "Set mail.starttls = true.")
-    with smtplib.SMTP(mail.host, mail.port, timeout=timeout_s) as server:
+    if mail.user and not (mail.starttls or mail.tls) and mail.host not in THIS_HOST:
+        advice = "Set mail.starttls = true (port 587), or mail.tls = true (port 465)."
+        raise BadSettings(f"mail.password would go to {mail.host} in the clear.", advice)
+    with _open(mail, timeout_s) as server:
         if mail.starttls:
-            server.starttls(context=ssl.create_default_context(cafile=mail.ca_file))
+            server.starttls(context=_trust(mail))
         if mail.user and mail.password:
             server.login(mail.user, mail.password.get_secret_value())
         yield server
+
+
+def _open(mail: Mail, timeout_s: float) -> smtplib.SMTP:
+    if mail.tls:
+        return smtplib.SMTP_SSL(mail.host, mail.port, timeout=timeout_s, context=_trust(mail))
+    return smtplib.SMTP(mail.host, mail.port, timeout=timeout_s)
+
+
+def _trust(mail: Mail) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=mail.ca_file)

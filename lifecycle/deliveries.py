@@ -27,14 +27,10 @@ class Delivery:
 def enqueue(ledger: Ledger, wanting: Callable[[Event], list[str]]) -> int:
     """Write down what the events since the last time ask for, and how far we came, in one transaction; their number.
 
-    The first time ever, the past is not told: whoever sets up a webhook wants what comes.
+    The past is not told: whoever sets up a webhook wants what comes (see cursors.begin).
     """
     made = 0
     with ledger.write() as db:
-        if db.execute("SELECT 1 FROM cursors WHERE name = ?", (CURSOR,)).fetchone() is None:
-            latest = db.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0]
-            cursors.put(ledger, CURSOR, latest)
-            return 0
         for event in queries.events_after(db, cursors.get(db, CURSOR)):
             for hook in wanting(event):
                 row = (hook, event.id, DUE, ledger.clock())

@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -226,12 +227,19 @@ class Slack(Section):
 class Mail(Section):
     host: str = ""  # empty: no mail
     port: int = Field(default=25, ge=1, le=65535)
-    starttls: bool = False
+    starttls: bool = False  # the line is encrypted after the greeting, as on port 587
+    tls: bool = False  # it is encrypted from the first byte on, as on port 465
     ca_file: Path | None = None  # trust this certificate, too; empty: the system's
     sender: str = "dayzero@localhost"
     alerts_to: tuple[str, ...] = ()
     user: str = ""
     password: SecretStr | None = Field(default=None, description="DAYZERO_MAIL_PASSWORD")
+
+    @model_validator(mode="after")
+    def _one_kind_of_tls(self) -> "Mail":
+        if self.starttls and self.tls:
+            raise ValueError("a line is encrypted by starttls (port 587) or by tls (port 465), not by both")
+        return self
 
 
 class Webhook(Section):
@@ -270,6 +278,7 @@ class Gateway(Section):
     workers: int = Field(default=1, ge=1, le=64)  # processes that answer; each can fill one core
     providers_file: Path | None = None
     gpu_hour_price: float = Field(default=2.5, ge=0)  # for the cost of our own models
+    database: SecretStr | None = Field(default=None, description="DAYZERO_GATEWAY_DATABASE")
     keep_requests_days: int = Field(default=90, ge=1)  # single requests; their sums stay
     aliases: Mapping[str, str] = Field(default_factory=dict)  # name → pattern over served models; the newest answers
     first_byte_s: float = Field(default=600, gt=0)  # a server that sends nothing at all for so long is given up
@@ -332,9 +341,17 @@ class Settings(Section):
         return self.site.state / "gateway.db"
 
     @property
-    def gateway_store(self) -> Path:
-        """Where the gateway's keys and usage are."""
-        return self.gateway_path
+    def gateway_store(self) -> "Path | Shared":
+        """Where the gateway's keys and usage are: gateway.db, or the database that several hosts share."""
+        url = self.gateway.database.get_secret_value() if self.gateway.database else ""
+        return Shared(url) if url else self.gateway_path
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A Postgres that gateways on several hosts share. Its URL may hold a password: it is never shown."""
+
+    url: str = field(repr=False)
 
 
 SECRETS = {
@@ -345,6 +362,7 @@ SECRETS = {
     "DAYZERO_MAIL_PASSWORD": ("mail", "password"),
     "DAYZERO_WEBHOOK_SECRET": ("webhooks", "secret"),
     "DAYZERO_DISPATCH_TOKEN": ("webhooks", "github_token"),
+    "DAYZERO_GATEWAY_DATABASE": ("gateway", "database"),
     "GITLAB_TRIGGER_TOKEN": ("webhooks", "gitlab_token"),
 }
 """Environment variable → where it goes. Secrets in the file are refused: the file is read by more people."""

@@ -7,7 +7,7 @@ import httpx
 
 from bot.hooks.catalogue import checked, wanted
 from bot.hooks.parcel import parcel, payload
-from lifecycle import deliveries, queries
+from lifecycle import cursors, deliveries, queries
 from lifecycle.deliveries import Delivery
 from lifecycle.errors import BadSettings, NotFound
 from lifecycle.ledger import Ledger
@@ -29,6 +29,7 @@ class Courier:
         self._spread = spread
         for name, hook in self._settings.to.items():
             checked(name, hook.events)
+        (cursors.begin if self._settings.to else cursors.forget)(ledger, deliveries.CURSOR)
         self._client = httpx.Client(timeout=TIMEOUT_S, follow_redirects=False)  # a signed parcel goes nowhere else
 
     def close(self) -> None:

@@ -53,17 +53,21 @@ class Sink:
     """SMTP on 127.0.0.1.
 
     folder     where the .eml files go
-    starttls   offer STARTTLS; trust `certificate` (a PEM file in the folder), or `trusting()`
+    starttls   offer STARTTLS
+    tls        speak TLS from the first byte on
+               for both, trust `certificate` (a PEM file in the folder), or `trusting()`
     users      name → password; given, every mail needs AUTH (after STARTTLS where that is offered)
     """
 
     def __init__(
-        self, folder: Path | str, port: int = 0, *, starttls: bool = False, users: Mapping[str, str] | None = None
-    ) -> None:
+        self, folder: Path | str, port: int = 0, *, starttls: bool = False, tls: bool = False,
+        users: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self.letters, self.refusals = Letters(Path(folder)), Refusals()
         self.certificate = Path(folder) / "certificate.pem"
         self._users = dict(users or {})
         self._tls = server_context(self.certificate) if starttls else None
+        self._implicit = server_context(self.certificate) if tls else None
         self.port = port or _free_port()
         self.host = LOOPBACK
         self._controller: Controller | None = None
@@ -71,6 +75,8 @@ class Sink:
     def start(self) -> Self:
         """Accept mail; returns itself."""
         secured = {"tls_context": self._tls, "require_starttls": True} if self._tls else {}
+        if self._implicit:
+            secured = {"ssl_context": self._implicit}
         login = {"authenticator": self._authenticate, "auth_require_tls": self._tls is not None}
         self._controller = Controller(
             Delivery(self.letters, self.refusals, login=bool(self._users)),

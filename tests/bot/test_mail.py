@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from bot import letters
 from bot.mail import Mailer
@@ -97,6 +98,48 @@ def test_starttls_and_login(tmp_path: Path, stack) -> None:
     more = {"starttls": True, "ca_file": str(sink.certificate), "user": "dz", "password": "secret"}
     desk = Desk(tmp_path, sink, **more)
     assert desk.mailer.step() == 1 and len(sink.messages) == 1
+
+
+def test_tls_from_the_first_byte(tmp_path: Path, stack) -> None:
+    """As on port 465: sent with a certificate that we trust, refused with one that we don't; both kinds at once: no."""
+    sink = stack.enter_context(Sink(tmp_path / "mail", tls=True, users={"dz": "secret"}))
+    more = {"tls": True, "ca_file": str(sink.certificate), "user": "dz", "password": "secret"}
+    desk = Desk(tmp_path, sink, **more)
+    assert desk.mailer.step() == 1 and len(sink.messages) == 1
+    wary = Desk(tmp_path / "2", sink, **{**more, "ca_file": None})
+    with pytest.raises(ChatUnavailable, match="SSLCertVerificationError"):
+        wary.mailer.step()
+    with pytest.raises(ValidationError, match="not by both"):
+        Settings.model_validate({"mail": {"tls": True, "starttls": True}})
+
+
+def test_what_was_before_mail_is_not_told(tmp_path: Path, stack) -> None:
+    """Switched on after a while, and again after it was off: only what comes from then on; nothing of it is lost."""
+    sink = stack.enter_context(Sink(tmp_path / "mail"))
+    desk = Desk(tmp_path, sink)
+    on = desk.mailer._mail
+    note = {"sentence": f"{REPO}: late.", "next_step": "Hurry."}
+    with desk.ledger.write() as db:
+        db.execute("DELETE FROM cursors")
+    off, again = Settings(), Settings.model_validate({"mail": on.model_dump()})
+    assert Mailer(again, desk.ledger).step() == 0
+    desk.ledger.note("note.promise", release_id=1, detail=note)
+    assert Mailer(again, desk.ledger).step() == 1, "a restart is no new beginning"
+    assert Mailer(off, desk.ledger).step() == 0
+    desk.ledger.note("note.promise", release_id=1, detail=note)
+    mailer = Mailer(again, desk.ledger)
+    desk.ledger.note("note.promise", release_id=1, detail=note)
+    assert mailer.step() == 1 and len(sink.messages) == 2
+
+
+def test_a_card_that_is_drawn_afresh_is_one_letter(tmp_path: Path, stack) -> None:
+    """A push while nobody has decided brings the card back; the mailbox has heard of it."""
+    sink = stack.enter_context(Sink(tmp_path / "mail"))
+    desk = Desk(tmp_path, sink)
+    desk.mailer.step()
+    desk.ledger.move_release(desk.release, "pushed", revision="b" * 40)
+    desk.ledger.move_release(desk.release, "offered")
+    assert desk.mailer.step() == 0 and len(sink.messages) == 1
 
 
 @pytest.mark.parametrize(
