@@ -71,6 +71,9 @@ class Recipes(Protocol):
     def plan(self, facts: ModelFacts, **wishes: object) -> Plan:
         """The best plan, no forecast; Refused says what is missing. `wishes`: nodes, gpus, context, engine, hours."""
 
+    def quantized(self, facts: ModelFacts, scheme: str, **wishes: object) -> Plan:
+        """The plan of a copy that a quantize job makes here; Refused says what is missing."""
+
     def cache(self, deployment: Deployment, attempt: int) -> Script: ...
 
     def quantize(self, deployment: Deployment, attempt: int, chats: Sequence[Chat]) -> Script:

@@ -55,10 +55,10 @@ def play(town: Town) -> None:
     """Slurm and the nodes do the next thing that they would do, for every deployment."""
     for name, job in {job.name: job for job in town.scheduler.jobs.values()}.items():
         deployment = of(town, name.removeprefix("dz-").rsplit("-exam-" if "-exam-" in name else "-", 1)[0]
-                        .removesuffix("-serve").removesuffix("-cache"))  # fmt: skip
+                        .removesuffix("-serve").removesuffix("-cache").removesuffix("-quantize"))  # fmt: skip
         if job.state is JobState.QUEUED:
             town.scheduler.set(job.handle, JobState.RUNNING, nodes=("a",), started_at=town.clock())
-        elif job.state is JobState.RUNNING and "-cache-" in name:
+        elif job.state is JobState.RUNNING and ("-cache-" in name or "-quantize-" in name):
             town.publish_weights(deployment)
             town.scheduler.set(job.handle, JobState.SUCCEEDED)
         elif job.state is JobState.RUNNING and "-serve-" in name:
