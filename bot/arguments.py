@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import NoReturn
 
+from bot import key_words
 from bot.commands import add_wishes, count, hours, nearest
 from lifecycle.errors import Permanent
 
@@ -160,16 +161,8 @@ def _gateway(verbs: argparse._SubParsersAction) -> None:
     made.add_argument("--host", help="listen here instead of gateway.host")
     made.add_argument("--port", type=int, help="listen here instead of gateway.port")
     made.add_argument("--workers", type=int, metavar="N", help="so many processes instead of gateway.workers")
-    keys = _verb(verbs, "keys", "keys of the gateway: create, list, revoke")
-    kinds = keys.add_subparsers(metavar="WHAT", dest="what", parser_class=Parser)
-    made = kinds.add_parser("create", help="make a key; it is shown this once", allow_abbrev=False)
-    made.add_argument("name", metavar="NAME", help="who or what will use it")
-    made.add_argument("--tags", default="preview,stable", help="what it may call: stable, preview, candidate")
-    made.add_argument("--team", default="", help="whose usage it is")
-    made.add_argument("--days", type=float, metavar="N", help="it expires after so many days")
-    made = kinds.add_parser("revoke", help="refuse a key from now on", allow_abbrev=False)
-    made.add_argument("which", metavar="KEY", help="its prefix dz-…, or its name")
-    kinds.add_parser("list", help="all keys that were ever issued", allow_abbrev=False)
+    key_words.keys(_verb(verbs, "keys", "keys of the gateway: create, list, change, rotate, revoke, audit"), Parser)
+    key_words.teams(_verb(verbs, "teams", "teams of keys, and the limits that they share"), Parser)
     made = _verb(verbs, "usage", "tokens and cost, summed")
     groups = "sum by this, or by several with commas: model, key, team, deployment, provider, day (model)"
     made.add_argument("--by", default="model", help=groups)

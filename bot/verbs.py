@@ -282,26 +282,15 @@ def gateway(options: Namespace) -> int:
 
 
 def keys(options: Namespace) -> Answer:
-    from gateway import cli
-    from gateway import keys as known
-    from gateway.store import open_store
+    from gateway.auth import cli
 
-    settings = _settings(options)
-    if options.what == "create":
-        tags = [tag.strip() for tag in options.tags.split(",") if tag.strip()]
-        made = cli.issue_key(settings, options.name, tags, options.team, options.days, by=_me())
-        return Answer({"key": made}, made)
-    if options.what == "revoke":
-        said = cli.revoke_key(settings, options.which, by=_me())
-        return Answer({"said": said}, said)
-    now = time.time()
-    found = known.list_keys(open_store(settings.gateway_path))
-    data = [
-        {"prefix": k.prefix, "name": k.name, "team": k.team, "tags": sorted(k.tags), "created_at": k.created_at,
-         "expires_at": k.expires_at, "revoked_at": k.revoked_at, "alive": k.alive(now)}
-        for k in found
-    ]  # fmt: skip
-    return Answer(data, cli.list_keys(settings))
+    return Answer(*cli.run_keys(options, _settings(options), _me()))
+
+
+def teams(options: Namespace) -> Answer:
+    from gateway.auth import cli
+
+    return Answer(*cli.run_teams(options, _settings(options), _me()))
 
 
 def usage(options: Namespace) -> Answer:
@@ -338,6 +327,7 @@ VERBS: dict[str, Callable[[Namespace], Answer | int]] = {
     "webhooks": webhooks,
     "gateway": gateway,
     "keys": keys,
+    "teams": teams,
     "usage": usage,
 }
 """Verb → what it does; the Gauntlet brings its own. An int is an exit status, of what runs until it is stopped."""

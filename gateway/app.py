@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from gateway import metrics
+from gateway.auth.key import Key
 from gateway.errors import ApiError, wrong_key
 from gateway.gate import Gate
-from gateway.keys import Key
 from gateway.listing import find_model, list_models
 from gateway.pages import models, usage
 from gateway.pages.files import SECURITY, asset, page

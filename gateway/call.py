@@ -13,10 +13,10 @@ from typing import Protocol
 
 import orjson
 
+from gateway.auth.key import Key
 from gateway.dialect import OPENAI, Dialect
 from gateway.dialects.counts import read
 from gateway.errors import ApiError, bad_request, not_accounted
-from gateway.keys import Key
 from gateway.log import note
 from gateway.usage import GONE_AWAY, INSERT, Usage
 from gateway.writer import Writer

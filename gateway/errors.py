@@ -29,7 +29,7 @@ def bad_request(sentence: str, code: str = "invalid_request") -> ApiError:
 def wrong_key() -> ApiError:
     sentence = (
         "This API key is missing, wrong, expired or revoked. Send `Authorization: Bearer dz-…`; "
-        "new keys come from `dayzero keys issue`."
+        "new keys come from `dayzero keys create`."
     )
     return ApiError(401, sentence, "authentication_error", "invalid_api_key")
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from gateway.admission import Check
 from gateway.auth.limiter import Limiter
+from gateway.auth.ring import KeyRing
 from gateway.foreign import Foreign
-from gateway.keys import KeyRing
 from gateway.ledger.keeper import Keeper
 from gateway.live import Live
 from gateway.own import Own

@@ -1,20 +1,19 @@
 """What people do with keys and teams: issue, change, rotate, revoke. Each is one transaction with its audit row."""
 
+import contextlib
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from sqlite_utils import Database
 
 from gateway.auth import store
 from gateway.auth.key import TAGS, USER, Key, fingerprint, mint
 from gateway.auth.limits import NONE, Limits
-from gateway.auth.ring import KeyRing
 from gateway.auth.teams import Team
-from gateway.store import begin
+from gateway.store import begin, connect
 from lifecycle.errors import NotFound, Refused
-
-__all__ = ["TAGS", "Key", "KeyRing", "change", "issue", "list_keys", "revoke", "rotate"]
 
 LONGEST_GRACE_S = 30 * 86400.0
 PRIORITIES = range(-100, 101)
@@ -59,10 +58,30 @@ def issue(
         return plaintext
 
 
+def meet(database: Path, prefix: str, name: str, issuer: str, kind: str) -> None:
+    """A row for somebody whom an identity provider vouches for; nothing happens when there is one. Any thread."""
+    now = time.time()
+    row = {"prefix": prefix, "name": name, "tags": [], "kind": kind, "created_at": now, "created_by": issuer}
+    connection = connect(database)
+    try:
+        with contextlib.suppress(store.Taken), begin(connection):  # another worker met them at the same moment
+            store.insert_key(connection, "", row)
+            store.audit(connection, now, issuer, "person.met", prefix, {"name": name})
+    finally:
+        connection.close()
+
+
 def list_keys(db: Database) -> list[Key]:
     """All keys that were ever issued, newest first, with their last use."""
     used = store.last_used(db.conn)
     return [replace(key, last_used_at=used.get(key.id)) for key in store.keys(db.conn)]
+
+
+def find(db: Database, which: str) -> Key:
+    """The key with that prefix, dead or alive, or the one living key of that name, with its last use."""
+    dead = store.keys(db.conn, "WHERE prefix = ?", (which,))
+    key = dead[0] if dead else named(db, which)
+    return replace(key, last_used_at=store.last_used(db.conn).get(key.id))
 
 
 def named(db: Database, which: str) -> Key:

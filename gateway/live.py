@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway import routing
+from gateway.auth.ring import KeyRing
 from gateway.demand import LOAD, SWEEP_LOAD, UNLOAD
-from gateway.keys import KeyRing
 from gateway.log import say
 from gateway.providers import Providers
 from gateway.quality import KEEP_ATTEMPTS_S, SWEEP_ATTEMPTS

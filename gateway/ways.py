@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway import call as calls
+from gateway.auth.key import Key
 from gateway.call import Call
 from gateway.dialect import Dialect
 from gateway.dialects import multipart
 from gateway.dialects.kinds import KINDS, OTHER_PATHS, TRANSCRIBE, TRANSLATE
 from gateway.errors import bad_request
-from gateway.keys import Key
 from gateway.request import Request
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.keys import TAGS
+from gateway.auth.key import TAGS
 from gateway.ledger.reports import report
 from gateway.pages.files import page
 from gateway.providers import ProviderModel

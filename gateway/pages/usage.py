@@ -5,8 +5,8 @@ import json
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
+from gateway.auth.key import Key
 from gateway.errors import bad_request
-from gateway.keys import Key
 from gateway.ledger.command import as_csv, as_data, read_usage
 from gateway.ledger.reports import GROUPS
 from gateway.pages.files import page

@@ -6,8 +6,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.auth.key import Key
 from gateway.call import CHAT, Call
-from gateway.keys import Key
 from gateway.wire import OpenAIWire
 
 KEY = Key(1, "dz-00000000", "alice", "", frozenset({"stable"}), 0, "alice", None, None)
