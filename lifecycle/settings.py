@@ -271,6 +271,28 @@ class Queue(Section):
     hold_s: float = Field(default=0, ge=0)  # a model whose servers sleep or move is waited for; 0: 503 at once
 
 
+class Grant(Section):
+    """What a claim of a token lets its bearer do. Of several that fit: all tags and models, the first team."""
+
+    claim: str = "groups"
+    value: str = "*"  # or one of them, where the claim is a list; * stands for any letters
+    team: str = ""
+    tags: tuple[Literal["stable", "preview", "candidate"], ...] = ("stable",)
+    models: tuple[str, ...] = ()  # names or globs; empty: all
+    priority: int = Field(default=0, ge=-100, le=100)
+
+
+class Oidc(Section):
+    """An identity provider whose tokens (JWT) are taken in the place of keys."""
+
+    issuer: str = Field(pattern="^https?://")  # as in the tokens, letter for letter
+    audience: str  # whom the tokens are made for: us
+    jwks_url: str = ""  # its public keys; empty: as its openid-configuration says
+    algorithms: tuple[Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "ES512", "EdDSA"], ...] = ("RS256",)
+    name_claim: str = "email"  # shown in listings; else the subject
+    grants: Mapping[str, Grant] = Field(default_factory=dict)  # who fits none of them is refused
+
+
 class Gateway(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
@@ -284,6 +306,9 @@ class Gateway(Section):
     first_byte_s: float = Field(default=600, gt=0)  # a server that sends nothing at all for so long is given up
     between_bytes_s: float = Field(default=300, gt=0)  # and one that fell silent within its answer
     queue: Queue = Queue()
+    admin_host: str = "127.0.0.1"
+    admin_port: int | None = Field(default=None, ge=0, le=65535)  # of the admin API; empty: there is none
+    oidc: Mapping[str, Oidc] = Field(default_factory=dict)
 
     @property
     def url(self) -> str:
