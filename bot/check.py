@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from bot.checks import cluster, outside, own, site
+from bot.checks import cluster, hooks, outside, own, site
 from bot.checks.result import Found, Result
 from bot.commands import nearest
 from lifecycle.errors import DayzeroError, Refused
@@ -30,11 +30,15 @@ CHECKS: Mapping[str, Check] = {
     "github": outside.github,
     "slack": outside.slack,
     "mail": outside.mail,
+    "webhooks": hooks.ready,
     "gateway": own.gateway,
     "providers": own.providers,
     "gauntlet": own.gauntlet,
 }
 """In the order in which they are mended."""
+
+BY_NAME: Mapping[str, Check] = {"webhooks": hooks.answered}
+"""What does more when a person asks for it by name."""
 
 
 def run(
@@ -49,7 +53,8 @@ def run(
             advice = nearest(name, list(checks)) or f"There are: {', '.join(checks)}."
             raise Refused(f"There is no part {name!r} to check.", advice)
     deadline = time.monotonic() + limit_s
-    answers = {name: _begin(check, settings) for name, check in checks.items() if not only or name in only}
+    chosen = {name: check for name, check in checks.items() if not only or name in only}
+    answers = {name: _begin(BY_NAME.get(name, check) if only else check, settings) for name, check in chosen.items()}
     return [_end(name, answer, deadline, limit_s) for name, answer in answers.items()]
 
 

@@ -242,7 +242,11 @@ or one of 408, 409, 425, 429 and from 500 on, is asked again after 10 s, 40 s, a
 obeyed; events behind it wait. Any other refusal, and the last of `webhooks.attempts`, makes a dead letter, and the
 channel is told. Redirects are not followed. A webhook that is new gets what comes, not the past.
 
+`dayzero check webhooks` sends each receiver a signed test event called `ping`, and shows its answer; at GitLab that
+starts a pipeline with `DAYZERO_EVENT=ping`.
+
 ```console
+dayzero check webhooks
 dayzero webhooks
 dayzero webhooks retry --to ci
 ```"""

@@ -130,7 +130,11 @@ def mail(settings: Settings) -> Found:
             False, f"{where}: the certificate does not hold ({error.reason}).", "Mend mail.host or its certificate."
         )
     except (smtplib.SMTPException, OSError) as error:
-        return Found(False, f"{where} takes no mail: {error}.", "Mend mail.host, mail.port or mail.starttls.")
+        return Found(
+            False,
+            f"{where} takes no mail: {error}.",
+            "Mend mail.host, mail.port, mail.starttls (587) or mail.tls (465).",
+        )
     if code != 250:
         return Found(False, f"{where} answered {code} {said.decode(errors='replace')}.", "Ask who runs it.")
     to = ", ".join(ours.alerts_to) or "nobody but owners of jobs (mail.alerts_to is empty)"

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bot import check
 from bot.hooks.catalogue import CATALOGUE
 from bot.hooks.courier import Courier
 from bot.hooks.parcel import sign
@@ -257,3 +258,45 @@ def test_a_pattern_that_matches_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match=r"deployment\.pased") as refused:
         Desk(tmp_path, {"ci": {"url": "http://x", "events": ["deployment.pased"]}})
     assert "deployment.passed" in refused.value.next_step
+
+
+def test_the_check_sends_a_test_event_and_shows_the_answer(tmp_path: Path, receiver: Receiver, stack) -> None:
+    """Each kind in its own form, signed; only when asked for by name, because GitLab would start a pipeline."""
+    github = stack.enter_context(GitHub())
+    github.add_repo("acme/deploy")
+    hooks = {
+        "ci": {"url": receiver.server.url},
+        "gh": {"url": f"{github.url}/repos/acme/deploy/dispatches", "kind": "github"},
+        "gl": {"url": f"{receiver.server.url}/trigger", "kind": "gitlab"},
+    }
+    desk = Desk(tmp_path, hooks)
+    (quiet,) = check.run(desk.settings, checks={"webhooks": check.CHECKS["webhooks"]})
+    assert quiet.ok and "ci, gh, gl" in quiet.sentence and receiver.requests == [] and github.dispatches == []
+    receiver.answers = [(200, {}), (201, {})]
+    (asked,) = check.run(desk.settings, ["webhooks"])
+    assert asked.ok and asked.sentence == "ci: 200. gh: 204. gl: 201."
+    headers, body = receiver.requests[0]
+    assert json.loads(body)["event"] == headers["x-dayzero-event"] == "ping"
+    assert headers["x-dayzero-signature"] == sign("s3cret", headers["x-dayzero-timestamp"], body)
+    assert [d.event_type for d in github.dispatches] == ["dayzero.ping"]
+    assert parse_qs(receiver.requests[1][1].decode())["variables[DAYZERO_EVENT]"] == ["ping"]
+
+
+@pytest.mark.parametrize(
+    ("hook", "status", "secrets", "said", "step"),
+    [
+        ({}, 401, {}, "ci: 401", "compare the secret"),
+        ({}, 302, {}, "ci: 302", "final address"),
+        ({}, 404, {}, "ci: 404", "address"),
+        ({}, 500, {}, "ci: 500", "Ask who runs it"),
+        ({"url": "http://127.0.0.1:9"}, 200, {}, "no answer (ConnectError)", "way out"),
+        ({}, 200, {"secret": None}, "can't be signed", "DAYZERO_WEBHOOK_SECRET"),
+    ],
+)
+def test_what_a_receiver_lacks_is_said(tmp_path, receiver: Receiver, hook, status, secrets, said, step) -> None:
+    """Its answer, and what to do about it; never a secret."""
+    desk = Desk(tmp_path, {"ci": {"url": receiver.server.url, **hook}}, **secrets)
+    receiver.answers = [(status, {})]
+    (result,) = check.run(desk.settings, ["webhooks"])
+    assert result.ok is False and said in result.sentence and step in result.next_step
+    assert "s3cret" not in result.sentence + result.next_step
