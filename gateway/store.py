@@ -1,27 +1,54 @@
-"""gateway.db: opened to write (and migrated), or to read."""
+"""The gateway's store, opened to write (and migrated), or to read: gateway.db, or a Postgres that several hosts share.
+
+Whoever asks it writes one kind of SQL, which both understand; what differs stands in gateway/shared.
+"""
 
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Union
 
 from sqlite_utils import Database
 
 from gateway.migrations import MIGRATIONS
+from lifecycle.settings import Shared
+
+if TYPE_CHECKING:
+    from gateway.shared.postgres import Connection as Postgres
 
 BUSY_S = 5.0
 
-Connection = sqlite3.Connection
+Connection = Union[sqlite3.Connection, "Postgres"]
 StoreError = sqlite3.Error
 OperationalError = sqlite3.OperationalError
-"""What goes wrong with the store: no file, no table, locked for too long."""
+"""What may pass: locked for too long, unreachable; or there is no such file."""
+
+Where = Path | Shared
 
 
-def open_store(path: Path) -> Database:
-    """gateway.db with its schema up to date. Several processes may do this at the same moment."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection = connect(path)
+@dataclass(frozen=True)
+class Opened:
+    """As sqlite_utils.Database, as far as the store's users need it."""
+
+    conn: Connection
+
+    def close(self) -> None:
+        self.conn.close()
+
+
+def open_store(where: Where) -> Database | Opened:
+    """The store with its schema up to date. Several processes may do this at the same moment."""
+    if isinstance(where, Shared):
+        from gateway.shared.schema import bring_up_to_date
+
+        connection = connect(where)
+        bring_up_to_date(connection)
+        return Opened(connection)
+    where.parent.mkdir(parents=True, exist_ok=True)
+    connection = connect(where)
     db = Database(connection)
     if not list(MIGRATIONS.pending(db)):
         return db
@@ -36,9 +63,11 @@ def open_store(path: Path) -> Database:
     return db
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(where: Where) -> Connection:
     """A connection that may write. NORMAL in WAL: what is committed survives kill -9, not a power cut of the host."""
-    connection = sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False)
+    if isinstance(where, Shared):
+        return _postgres(where, read_only=False)
+    connection = sqlite3.connect(where, timeout=BUSY_S, check_same_thread=False)
     deadline = time.monotonic() + BUSY_S
     while True:
         try:
@@ -52,9 +81,11 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def read_only(path: Path) -> sqlite3.Connection:
-    """A connection that can't write; sqlite3.OperationalError when there is no such file."""
-    address = f"{path.resolve().as_uri()}?mode=ro"
+def read_only(where: Where) -> Connection:
+    """A connection that can't write; OperationalError when there is no such file or nobody answers there."""
+    if isinstance(where, Shared):
+        return _postgres(where, read_only=True)
+    address = f"{where.resolve().as_uri()}?mode=ro"
     connection = sqlite3.connect(address, uri=True, timeout=BUSY_S, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     return connection
@@ -62,12 +93,24 @@ def read_only(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def begin(connection: Connection, settled: str = "") -> Iterator[None]:
-    """One transaction that writes. `settled`: a table; every row with a smaller id than the newest is seen in it."""
-    connection.execute("BEGIN IMMEDIATE")  # one writer at a time: in SQLite rows are always seen in the order of ids
+    """One transaction that writes. `settled`: a table; every row with a smaller id than the newest is seen in it.
+
+    In SQLite that is always so: there is one writer at a time. Postgres gives ids to rows that others see only later,
+    so there it waits for those who write to the table, and they for it.
+    """
+    connection.execute("BEGIN IMMEDIATE")
     try:
+        if settled and not isinstance(connection, sqlite3.Connection):
+            connection.execute(f"LOCK TABLE {settled} IN SHARE ROW EXCLUSIVE MODE")
         yield
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.rollback()
         raise
+
+
+def _postgres(where: Shared, read_only: bool) -> "Postgres":
+    from gateway.shared.postgres import Connection  # only where one is set: psycopg takes a tenth of a second
+
+    return Connection(where.url, read_only)

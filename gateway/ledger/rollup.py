@@ -43,7 +43,7 @@ def roll(connection: Connection, most: int = SLICE) -> int:
     with begin(connection, "usage"):
         done = connection.execute("SELECT id FROM rolled").fetchone()[0]
         some = f"SELECT id FROM usage WHERE id > ? ORDER BY id LIMIT {most:d}"
-        last, count = connection.execute(f"SELECT max(id), count(*) FROM ({some}) AS some", (done,)).fetchone()
+        last, count = connection.execute(f"SELECT max(id), count(*) FROM ({some}) AS oldest", (done,)).fetchone()
         if count:
             connection.execute(_INTO_HOURS, (done, last))
             connection.execute(_INTO_EVER, (done, last))

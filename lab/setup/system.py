@@ -28,6 +28,7 @@ NEEDS = (
     Need("slurmdbd", "slurmdbd", "a cluster without accounting: no preemption by QOS"),
     Need("slurm-wlm-mysql-plugin", "", "a cluster without accounting: no preemption by QOS"),
     Need("mariadb-server", "mariadbd", "a cluster without accounting: no preemption by QOS"),
+    Need("postgresql", "pg_ctl", "the ledger that several gateways share is not tried"),
     Need("shellcheck", "shellcheck", "the job scripts are not linted"),
     Need("bubblewrap", "bwrap", "the container path of a job script is not run"),
     Need("chromium", "chromium", "the Slack page is not tried in a browser"),
@@ -56,7 +57,9 @@ def install_system(_root: Path) -> str:
 
 def _is_there(need: Need) -> bool:
     if need.program:
-        path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/sbin"))
+        # Debian keeps Postgres' own programs in a folder of their version
+        versions = map(str, Path("/usr/lib/postgresql").glob("*/bin"))
+        path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/sbin", *versions))
         return shutil.which(need.program, path=path) is not None
     places = ("/usr/lib", "/usr/lib64", "/usr/local/lib")
     return any(next(Path(place).glob(f"{depth}slurm*/{_PLUGIN}"), None) for place in places for depth in ("", "*/"))
