@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -90,6 +90,20 @@ class HubReader:
             return []
         by_lower = {other.partition("/")[2].lower(): other for other in others}
         return [by_lower[n] for n in difflib.get_close_matches(name.lower(), list(by_lower), n=3, cutoff=0.5)]
+
+    def quantized(self, repo: str, organisations: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+        """(name, tags) of what these organisations have quantized of `repo`, by what the Hub knows of its base or by
+        its name. HubUnavailable."""
+        found: dict[str, tuple[str, ...]] = {}
+        with self._in_our_words(repo, None):
+            for author in dict.fromkeys(organisations):
+                by_base = {"filter": f"base_model:quantized:{repo}"}
+                by_name = {"search": repo.partition("/")[2]}
+                for how in (by_base, by_name):
+                    for model in self._api.list_models(author=author, limit=50, **how):
+                        found[model.id] = tuple(model.tags or ())
+        found.pop(repo, None)
+        return list(found.items())
 
     def _index(self, repo: str, sha: str, size: Mapping[str, int]) -> set[str] | None:
         """Files that the index names. None: no index, or one so large that we trust the numbers in the file names."""

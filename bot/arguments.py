@@ -92,6 +92,7 @@ def _deciding(verbs: argparse._SubParsersAction) -> None:
     made = _verb(verbs, "approve", "approve the plan of a release that was offered")
     made.add_argument("release", metavar="RELEASE", help="its number in `dayzero status`, or org/name")
     made.add_argument("--digest", default="", help="only the plan with this digest: what you saw is what you approve")
+    made.add_argument("--quantized", action="store_true", help="the quantized plan that is offered beside it")
     made = _verb(verbs, "extend", "let a deployment with an end serve longer")
     made.add_argument("deployment", metavar="DEPLOYMENT", help="an id, or org/name")
     made.add_argument("hours", type=hours, metavar="TIME", help="so much longer: 12h, 2d")

@@ -42,6 +42,7 @@ def add_wishes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpus", type=count, metavar="N", help="so many GPUs on each node")
     parser.add_argument("--context", type=count, metavar="TOKENS", help="length of the context")
     parser.add_argument("--engine", metavar="RUNTIME", help="start the ladder at this runtime of the settings")
+    parser.add_argument("--quant", metavar="SCHEME", help="quantized: the official copy if there is one; fp8, awq, …")
     parser.add_argument("--for", dest="hours", type=hours, metavar="TIME", help="serve for so long, then give back")
     parser.add_argument("--image", metavar="IMAGE", help="one of `dayzero image list` instead of the newest")
     parser.add_argument(
@@ -55,7 +56,7 @@ def wishes(options: argparse.Namespace) -> dict[str, object]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-WISHES = ("nodes", "gpus", "context", "engine", "hours", "image", "overlay")
+WISHES = ("nodes", "gpus", "context", "engine", "quant", "hours", "image", "overlay")
 
 CARE = {
     "extend": "serve so much longer",
@@ -85,8 +86,8 @@ def _parser(name: str) -> _Parser:
 
 
 HELP = {
-    "/deploy": "`/deploy org/model[@revision] [--nodes N] [--gpus N] [--context TOKENS] [--engine NAME] [--for 12h]"
-    " [--plan]`: "
+    "/deploy": "`/deploy org/model[@revision] [--nodes N] [--gpus N] [--context TOKENS] [--engine NAME] [--quant fp8]"
+    " [--image NAME] [--for 12h] [--plan]`: "
     "plan a model and, if you may, approve it. `--plan` only shows the plan.\n"
     + "\n".join(
         f"`/deploy {verb} DEPLOYMENT{' 12h' if verb == 'extend' else ''}`: {does}" for verb, does in CARE.items()

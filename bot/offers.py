@@ -4,10 +4,11 @@ from dataclasses import replace
 from typing import Protocol
 
 from bot.sentences import plural
-from bot.sight import changed, sight
+from bot.sight import changed, sight, smaller_of
+from bot.smaller import Smaller
 from bot.watch.follow import UPDATE
 from bot.watch.kinds import QUANTIZED
-from lifecycle import guards, queries, releases
+from lifecycle import actions, guards, queries, releases
 from lifecycle.deployments import NEEDS_SERVER
 from lifecycle.errors import DayzeroError, Permanent, Refused
 from lifecycle.jobs import Forecast
@@ -36,7 +37,8 @@ class Offers:
     """`step()` takes one step of every release that waits for its facts, its plan or its time."""
 
     def __init__(self, ledger: Ledger, hub: Facts, recipes: Recipes, scheduler: Scheduler, settle_s: float,
-                 rails: guards.Rails = guards.NO_RAILS):  # fmt: skip
+                 rails: guards.Rails = guards.NO_RAILS, smaller: Smaller | None = None):  # fmt: skip
+        self._smaller = smaller
         self._ledger = ledger
         self._rails = rails
         self._hub = hub
@@ -53,9 +55,7 @@ class Offers:
                 continue
             if release.state == releases.SNOOZED:
                 offered += self._ledger.move_release(release, "woke", wake_at=None)
-            elif release.kind == "framework":
-                offered += self._ledger.move_release(release, "offered", detail=release.notes)
-            else:
+            elif release.kind == "model":
                 offered += self._offer(release)
         return offered
 
@@ -81,8 +81,9 @@ class Offers:
             ledger.amend("releases", release.id, wake_at=settled_at)
             return False
         plan, refusal = self.planned(facts)
+        smaller = self._offered_smaller(facts)
         with ledger.write():
-            self._keep(release, facts, plan, refusal)
+            self._keep(release, facts, plan, refusal, smaller=smaller)
             moved = ledger.move_release(release, "offered", wake_at=None)
             if moved and plan is not None:
                 self._propose_swap(release, plan)
@@ -100,7 +101,7 @@ class Offers:
                     f"{release.repo} is an official quantized variant of {deployment.model}, which runs as "
                     f"{deployment.id} on {plural(deployment.plan.gpus, 'GPU')}; it would take {plan.gpus}."
                 )
-                step = f"To swap: approve its card; once it is in preview, promote it and retire {deployment.id}."
+                step = f"`dayzero swap {deployment.id} --to {release.repo}` puts it there step by step."
                 self._ledger.note("note.variant", release_id=release.id, deployment_id=deployment.id,
                                   detail={"sentence": sentence, "next_step": step})  # fmt: skip
 
@@ -125,10 +126,13 @@ class Offers:
     def planned(self, facts: ModelFacts, **wishes: object) -> tuple[Plan | None, str]:
         """The plan with a forecast, or None and the reason. A silent scheduler costs only the forecast."""
         try:
-            plan = self._recipes.plan(facts, **wishes)
+            plan = self._sized(facts, wishes)
             guards.check_plan(plan, self._rails)
         except Permanent as refusal:
             return None, refusal.advice
+        return self._with_forecast(plan)
+
+    def _with_forecast(self, plan: Plan) -> tuple[Plan | None, str]:
         try:
             forecast = self._scheduler.forecast(self._recipes.draft(plan))
         except DayzeroError as error:
@@ -140,6 +144,23 @@ class Offers:
         if stay is not None:
             forecast = replace(forecast, starts_at=None, note=stay.sentence)
         return replace(plan, forecast=forecast), ""
+
+    def _sized(self, facts: ModelFacts, wishes: dict) -> Plan:
+        scheme = wishes.pop("quant", None)
+        if scheme is None or self._smaller is None:
+            return self._recipes.plan(facts, **wishes)
+        return self._smaller.plan(facts, str(scheme), **wishes)
+
+    def _offered_smaller(self, facts: ModelFacts, wishes: dict | None = None) -> Plan | None:
+        """The quantized plan that the card shows beside the plain one; None: there is none."""
+        rest = {key: value for key, value in (wishes or {}).items() if key != "quant"}
+        if self._smaller is None or (made := self._smaller.offer(facts, **rest)) is None:
+            return None
+        try:
+            guards.check_plan(made, self._rails)
+        except Refused:
+            return None
+        return self._with_forecast(made)[0]
 
     def _stay(self, forecast: Forecast) -> guards.Stay | None:
         """What the guard rails would say if it were submitted now."""
@@ -157,6 +178,7 @@ class Offers:
         plan, refusal = self.planned(facts, **wishes)
         if plan is None:
             raise Refused(refusal)
+        smaller = None if "quant" in wishes else self._offered_smaller(facts, wishes)
         ledger = self._ledger
         with ledger.write():
             ledger.found("model", facts.repo, facts.revision, by=by, published_at=facts.created_at)
@@ -169,13 +191,16 @@ class Offers:
                 ledger.move_release(
                     release, "offered" if release.state == releases.FOUND else "woke", by=by, wake_at=None
                 )
-            self._keep(release, facts, plan, "", wishes)
+            self._keep(release, facts, plan, "", wishes, smaller)
         return queries.release(ledger.connection, release.id)
 
     def _keep(
-        self, release: Release, facts: ModelFacts, plan: Plan | None, refusal: str, wishes: dict | None = None
-    ) -> None:
+        self, release: Release, facts: ModelFacts, plan: Plan | None, refusal: str, wishes: dict | None = None,
+        smaller: Plan | None = None,
+    ) -> None:  # fmt: skip
         notes = {**release.notes, "planned_at": self._ledger.clock()}
+        if smaller is not None:
+            notes["smaller"] = smaller.to_dict()
         if wishes is not None:
             notes["wishes"] = wishes
         with self._ledger.write():
@@ -203,6 +228,39 @@ class Offers:
             raise Refused(f"{release.repo} was planned again: {why}", LOOK_AGAIN)
         if plan.forecast is not None:
             self._keep(release, release.facts, replace(release.plan, forecast=plan.forecast), "")
+
+    def approve(self, row: int, seen: str, *, by: str) -> str:
+        """Approve the plan that was seen, if it still holds."""
+        self.renew(row, seen)
+        return actions.approve(self._ledger, row, seen.partition("-")[0], by=by)[1]
+
+    def approve_smaller(self, row: int, seen: str, *, by: str) -> str:
+        """The same of the quantized plan beside it: it becomes the release's plan, and is approved, in one step."""
+        db = self._ledger.connection
+        release = queries.release(db, row)
+        plan = smaller_of(release)
+        if plan is not None and release.state in ASKING:
+            plan = self._renewed_smaller(release, plan, seen)
+        with self._ledger.write():
+            now = queries.release(db, row)
+            if plan is None:
+                raise Refused(f"There is no quantized plan of {release.repo} any more.", LOOK_AGAIN)
+            if now.state in ASKING:
+                self._ledger.learn(now, now.facts, plan, "")
+            return actions.approve(self._ledger, row, plan.digest, by=by)[1]
+
+    def _renewed_smaller(self, release: Release, plan: Plan, seen: str) -> Plan:
+        if sight(plan) != seen:
+            raise Refused(f"The quantized plan of {release.repo} has changed since you saw it.", LOOK_AGAIN)
+        if self._ledger.clock() - release.notes.get("planned_at", 0) < FRESH_S or release.facts is None:
+            return plan
+        now = self._offered_smaller(release.facts, release.notes.get("wishes"))
+        if now is None:
+            raise Refused(f"No quantized plan of {release.repo} holds now.", "Approve the plain one, or try later.")
+        if why := changed(plan, now):
+            self._keep(release, release.facts, release.plan, release.refusal, smaller=now)
+            raise Refused(f"{release.repo} was planned again: {why}", LOOK_AGAIN)
+        return replace(plan, forecast=now.forecast)
 
     def _once_more(self, release: Release, by: str) -> Release:
         """A model that was deployed before may be deployed again: unless it still is."""

@@ -4,12 +4,19 @@ import hashlib
 from dataclasses import replace
 
 from lifecycle.plans import Plan
+from lifecycle.records import Release
 
 
 def sight(plan: Plan) -> str:
     """Short, of the plan and of the jobs it would preempt; how long they have run does not matter."""
     jobs = ",".join(sorted(victims(plan)))
     return f"{plan.digest}-{hashlib.sha256(jobs.encode()).hexdigest()[:6]}"
+
+
+def smaller_of(release: Release) -> Plan | None:
+    """The quantized plan that is offered beside the plain one."""
+    found = release.notes.get("smaller")
+    return Plan.from_dict(found) if found else None
 
 
 def victims(plan: Plan) -> frozenset[str]:

@@ -13,8 +13,9 @@ from bot.checks.site import at_work
 from bot.commands import nearest, wishes
 from bot.naming import named
 from bot.sentences import plural
-from lifecycle import actions, queries, releases
-from lifecycle.errors import NotFound
+from bot.sight import sight, smaller_of
+from lifecycle import actions, queries, releases, swapping
+from lifecycle.errors import NotFound, Refused
 from lifecycle.ledger import Ledger
 from lifecycle.records import Release
 from lifecycle.settings import Settings, load
@@ -161,8 +162,22 @@ def deploy(options: Namespace) -> Answer:
 
 def approve(options: Namespace) -> Answer:
     ledger = _ledger(options)
+    if options.quantized:
+        return _approve_quantized(options, _release(ledger, options.release))
     made, said = actions.approve(ledger, _release(ledger, options.release).id, options.digest, by=_me())
     return Answer({"deployment": made, "said": said}, said)
+
+
+def _approve_quantized(options: Namespace, release: Release) -> Answer:
+    smaller = smaller_of(release)
+    if smaller is None:
+        again = f"`dayzero deploy {release.repo} --quant fp8` makes one."
+        raise Refused(f"{release.repo} is offered without a quantized plan.", again)
+    if options.digest and smaller.digest != options.digest:
+        raise Refused("The plan has changed since you saw it.", f"It is {smaller.digest} now.")
+    parts = _parts(_settings(options))
+    said = parts.offers.approve_smaller(release.id, sight(smaller), by=_me())
+    return Answer({"release": release.id, "said": said}, said)
 
 
 def extend(options: Namespace) -> Answer:

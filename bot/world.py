@@ -10,6 +10,7 @@ from bot import promise
 from bot.exams import GauntletExams
 from bot.hooks.courier import Courier
 from bot.offers import Offers
+from bot.smaller import Smaller
 from bot.watch.github import GithubWatch
 from bot.watch.hub import HubWatch
 from bot.watch.rounds import PATIENCE_S, Rounds
@@ -90,7 +91,10 @@ def build(settings: Settings, clock: Clock = time.time) -> Parts:
         settings=settings,
         world=world,
         hub=hub,
-        offers=Offers(ledger, hub, recipes, scheduler, settings.watch.settle_s, Rails.of(settings.cluster)),
+        offers=Offers(
+            ledger, hub, recipes, scheduler, settings.watch.settle_s, Rails.of(settings.cluster),
+            Smaller(hub, recipes, settings.watch.partners),
+        ),
         hub_watch=hub_watch,
         github_watch=github_watch,
         rounds=(Rounds(ledger, hub_watch), Rounds(ledger, github_watch)),

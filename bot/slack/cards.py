@@ -9,7 +9,7 @@ from slack_sdk.models.blocks import Block, ButtonElement, ConfirmObject
 from bot import show, stories
 from bot.promise import Clock
 from bot.sentences import duration, gpu_hours, params, plural, size
-from bot.sight import sight
+from bot.sight import sight, smaller_of
 from bot.slack.text import actions, code, context, divider, fields, header, safe, section, told
 from lifecycle import deployments, releases, servers
 from lifecycle.ending import TIMED
@@ -48,8 +48,8 @@ def release_card(
     if deployment is not None:
         blocks += _under_way(deployment, its_servers, now)
         text = f"{release.repo}: {deployment.state}"
-    elif release.plan is not None and release.state in (releases.OFFERED, releases.SNOOZED):
-        blocks += [divider(), section(how(release.plan)), section(whom(release.plan)), _decision(release)]
+    elif release.state in (releases.OFFERED, releases.SNOOZED) and (release.plan or smaller_of(release)):
+        blocks += [divider(), *_proposal(release), _decision(release)]
         text = f"New model {release.repo}: approve it?"
     else:
         blocks.append(section(told(release.refusal or release.state, 1500)))
@@ -107,18 +107,45 @@ def whom(plan: Plan) -> str:
     return "\n".join([f"*Preempts:* {when}.", *lost, *([f"and {more} more"] if more else [])])
 
 
+def _proposal(release: Release) -> list[Block]:
+    """The plan, and the quantized one beside it."""
+    smaller = smaller_of(release)
+    if release.plan is None:
+        blocks = [section(told(release.refusal or "It can't be served as it is.", 1500))]
+    else:
+        blocks = [section(how(release.plan)), section(whom(release.plan))]
+    return [*blocks, section(instead(smaller))] if smaller else blocks
+
+
+def instead(plan: Plan) -> str:
+    """The quantized plan in two lines."""
+    lost = len(plan.forecast.victims) if plan.forecast else None
+    cost = "not known whom it preempts" if lost is None else f"preempts {plural(lost, 'job') if lost else 'nobody'}"
+    return (
+        f"*Quantized instead:* {plural(plan.nodes, 'node')} × {plan.gpus_per_node} {safe(plan.gpu_type, 40)}, "
+        f"{safe(plan.quantization or plan.dtype, 40)}, {size(plan.weights_bytes)}, context {plan.context:,}, {cost}\n"
+        f"_{safe(plan.reasons[0] if plan.reasons else '', 300)}_"
+    )
+
+
 def _decision(release: Release) -> Block:
-    assert release.plan is not None
-    value = f"{release.id}:{sight(release.plan)}"
+    smaller = smaller_of(release)
+    shown = release.plan or smaller
+    assert shown is not None
+    value = f"{release.id}:{sight(shown)}"
     confirm = ConfirmObject(title="Skip it?", text="Nobody will be asked again.", confirm="Skip", deny="Back")
+    approve = [ButtonElement(text="Approve", action_id="approve", value=value, style="primary")] if release.plan else []
+    if smaller:
+        other = f"{release.id}:{sight(smaller)}"
+        approve.append(ButtonElement(text="Approve quantized", action_id="approve_quantized", value=other))
     return actions(
         [
-            ButtonElement(text="Approve", action_id="approve", value=value, style="primary"),
+            *approve,
             ButtonElement(text="Details", action_id="details", value=value),
             ButtonElement(text="Later", action_id="later", value=value),
             ButtonElement(text="Skip", action_id="skip", value=value, style="danger", confirm=confirm),
         ],
-        block_id=f"decide-{release.id}-{sight(release.plan)}",
+        block_id=f"decide-{release.id}-{sight(shown)}-{sight(smaller) if smaller else ''}",
     )
 
 

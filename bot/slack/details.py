@@ -1,6 +1,7 @@
 """The whole plan in a window: every number, every reason, every file. Pure."""
 
 from bot.sentences import duration, params, size
+from bot.sight import smaller_of
 from bot.slack.cards import how, whom
 from bot.slack.text import block_code, divider, safe, section, told
 from lifecycle.models import ModelFacts
@@ -19,6 +20,8 @@ def details(release: Release) -> dict:
         blocks.append(section(told(release.refusal, 1500)))
     if plan is not None:
         blocks += [section(how(plan)), section(whom(plan)), divider(), section(block_code(_numbers(plan), 2800))]
+    if smaller := smaller_of(release):
+        blocks += [divider(), section("*Quantized instead*"), section(how(smaller)), section(whom(smaller))]
     if facts is not None:
         blocks += [divider(), section(block_code(_facts(facts), 2800)), section(block_code(_files(facts), 2800))]
     return modal("The whole plan", [block.to_dict() for block in blocks])

@@ -7,9 +7,10 @@ from typing import Any
 from slack_bolt import App
 
 from batch.hub import parse_reference
-from bot import show
+from bot import frameworks, show
 from bot.commands import HELP, parse
 from bot.commands import wishes as wishes_of
+from bot.frameworks import from_button
 from bot.naming import named
 from bot.offers import Offers
 from bot.people import Directory
@@ -21,6 +22,7 @@ from bot.slack.text import block_code, safe, told
 from lifecycle import actions
 from lifecycle.errors import DayzeroError, NotAllowed
 from lifecycle.ledger import Ledger
+from lifecycle.settings import Settings
 
 log = logging.getLogger("dayzero.slack")
 
@@ -38,9 +40,10 @@ class Listeners:
 
     def __init__(
         self, app: App, ledger: Ledger, offers: Offers, directory: Directory, looking: Looking, status: Status,
-        graders: Graders,
+        graders: Graders, settings: Settings,
     ):  # fmt: skip
         self._ledger = ledger
+        self._settings = settings
         self._status_of = status
         self._offers = offers
         self._directory = directory
@@ -67,14 +70,19 @@ class Listeners:
 
         def approve(value: str, by: str) -> str:
             release, _, seen = value.partition(":")
-            self._offers.renew(int(release), seen)
-            return actions.approve(ledger, int(release), seen.partition("-")[0], by=by)[1]
+            return self._offers.approve(int(release), seen, by=by)
+
+        def approve_smaller(value: str, by: str) -> str:
+            release, _, seen = value.partition(":")
+            return self._offers.approve_smaller(int(release), seen, by=by)
 
         return {
             "approve": approve,
+            "approve_quantized": approve_smaller,
             "later": decide("snoozed"),
             "skip": decide("skipped"),
             "retry": lambda name, by: actions.retry(ledger, name, by=by),
+            "again": lambda value, by: frameworks.again(ledger, self._settings, *from_button(value), by=by),
             "abandon": lambda name, by: actions.retire(ledger, name, by=by),
             "retire": lambda name, by: actions.retire(ledger, name, by=by),
             "extend": lambda name, by: actions.extend(ledger, name, EXTEND_HOURS, by=by),

@@ -37,7 +37,7 @@ def test_a_published_model_becomes_a_card_with_the_plan(office: Office) -> None:
     shown = words(message)
     for expected in ("LlamaForCausalLM", "apache-2.0", "1.8 MB", "2 nodes × 1 toy", "tensor 2 × pipeline 1", "nobody"):
         assert expected in shown
-    assert buttons(message) == ["approve", "details", "later", "skip"]
+    assert buttons(message) == ["approve", "approve_quantized", "details", "later", "skip"]
     assert message["pings"] == []
     assert [m.subject for m in office.mail.messages] == [f"New: {MODEL}"]
 
