@@ -66,6 +66,7 @@ class Call:
     dialect: Dialect = OPENAI
     priority: int = 0
     session: bytes = b""  # the caller's word for a conversation: it stays with one replica
+    uncounted: tuple[object, str] | None = None  # what a tokenizer may count of it, and its model's revision
     form: bytes = b""  # the body, when it is a form with a file
     form_type: str = ""
     lines: bytes = b""  # more headers of the answer, each with its line end
@@ -84,6 +85,11 @@ class Call:
         """For a stream that broke before its usage came: about one token a chunk."""
         if not self.counted and chunks:
             self.completion_tokens, self.counted = chunks, "chunks"
+
+    def take(self, prompt: int | None, completion: int | None) -> None:
+        """Take over what a tokenizer counted."""
+        if prompt is not None and completion is not None:
+            self.prompt_tokens, self.completion_tokens, self.counted = prompt, completion, "tokenizer"
 
     async def settle(self, writer: Writer) -> None:
         """The row is in the ledger when this returns; the last bytes may leave. ApiError when it can't be written."""

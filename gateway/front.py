@@ -69,7 +69,10 @@ class Front:
             sentence = f"The gateway failed on this request ({call.id}). Tell its operator."
             await self._tell(call, reply, ApiError(500, sentence, "server_error", "internal"))
         finally:
-            call.abandon(self._gate.writer)
+            if call.uncounted is not None and not call.settled:
+                self._gate.counter.later(call, *call.uncounted)
+            else:
+                call.abandon(self._gate.writer)
             for check in passed:
                 check.after(call)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from gateway.admission import Check
 from gateway.auth.limiter import Limiter
 from gateway.auth.ring import KeyRing
+from gateway.counting import Counter
 from gateway.foreign import Foreign
 from gateway.ledger.keeper import Keeper
 from gateway.live import Live
@@ -42,7 +43,8 @@ class Gate:
         self.seats = Seats(self.fleet, settings.gateway.queue, settings.gateway.workers)
         self.waking = Waking(self.writer, settings.gateway.queue.hold_s)
         price = settings.gateway.gpu_hour_price
-        self.own = Own(self.pool, self.fleet, self.writer, price, self.seats, self.waking)
+        self.counter = Counter(settings.site.shared, self.writer)
+        self.own = Own(self.pool, self.fleet, self.writer, price, self.seats, self.waking, self.counter)
         self.foreign = Foreign(self.litellm, self.writer)
         self.live = Live(
             settings.ledger_path,
@@ -79,6 +81,7 @@ class Gate:
         self.live.close()
         self.fleet.close()
         self.pool.close()
+        await self.counter.close()
         await asyncio.to_thread(self.writer.close)
         self.limiter.close()
         self.keys.close()

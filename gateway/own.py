@@ -11,16 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.call import CHAT, TEXT, Call, Reply, finish
+from gateway.counting import Counter, Sample
+from gateway.dialects.kinds import COUNT
 from gateway.dialects.wires import wire_for
 from gateway.errors import ApiError, backend_trouble, no_endpoint, too_slow
 from gateway.log import say
 from gateway.quality import FAILED_ATTEMPT
 from gateway.replicas import Fleet, Replica
-from gateway.routing import Endpoint
+from gateway.routing import Endpoint, Served
 from gateway.seats import Find, Seat, Seats
 from gateway.upstream import Address, Connection, Lost, NotConnected, Pool, Silent, address_of
 from gateway.waking import Waking
-from gateway.wire import EVENTS, Garbage, Wire, dumps, loads
+from gateway.wire import EVENTS, JSON, Garbage, Wire, dumps, loads
 from gateway.writer import Writer
 
 PROBE_S = 2.0
@@ -46,6 +48,7 @@ class Own:
     gpu_hour_price: float
     seats: Seats
     waking: Waking
+    counter: Counter
 
     async def answer(self, call: Call, find: Find, reply: Reply) -> None:
         """Answer the call from one of the replicas that `find` finds. Raises ApiError when nothing was sent yet."""
@@ -85,6 +88,9 @@ class Own:
 
         connection = wire = None
         try:
+            if call.kind == COUNT and endpoint.engine == "transformers":
+                await self._count(call, served, reply)
+                return
             wire, path = wire_for(call, endpoint.engine, endpoint.backend_model)
             request = _request(call, address, path, wire.content_type, wire.request())
             connection = await self.pool.take(address)
@@ -95,7 +101,7 @@ class Own:
             if status >= 400:
                 await self._refused(call, replica, status, connection)
             elif call.stream:
-                await self._stream(call, replica, connection, wire, reply, leave)
+                await self._stream(call, seat, connection, wire, reply, leave)
             else:
                 await self._whole(call, connection, wire, reply, leave)
             replica.failures = 0
@@ -112,7 +118,8 @@ class Own:
             raise Failed(backend_trouble(f"The model's server sent {error}. Try again."), arrived=True) from error
         finally:
             leave()
-            if wire is not None:
+            if wire is not None and wire.chunks and call.counted != "backend":
+                call.uncounted = Sample.of(wire), served.revision
                 call.count_chunks(wire.chunks)
             if connection is not None:
                 self.pool.give_back(address, connection, only_the_end_is_missing=wire.done)
@@ -132,6 +139,14 @@ class Own:
         kind = "rate_limit_error" if status == 429 else "invalid_request_error"
         raise ApiError(400 if status == 422 else status, said, kind, "refused_by_model")
 
+    async def _count(self, call: Call, served: Served, reply: Reply) -> None:
+        """Its engine counts no tokens: done here, without the few that its template adds."""
+        if (tokens := await self.counter.count(served.model, served.revision, call.body)) is None:
+            raise ApiError(400, "This model's tokens can't be counted here.", "invalid_request_error", "unsupported")
+        await call.settle(self.writer)
+        await reply.start(200, JSON)
+        await reply.end(dumps({"input_tokens": tokens}))
+
     async def _whole(
         self, call: Call, connection: Connection, wire: Wire, reply: Reply, leave: Callable[[], None]
     ) -> None:
@@ -145,12 +160,13 @@ class Own:
     async def _stream(
         self,
         call: Call,
-        replica: Replica,
+        seat: Seat,
         connection: Connection,
         wire: Wire,
         reply: Reply,
         leave: Callable[[], None],
     ) -> None:
+        replica = seat.replica
         trouble: ApiError | None = None
         try:
             while not wire.done and (data := await connection.read()):
@@ -174,7 +190,8 @@ class Own:
         leave()
         if trouble is not None or wire.broken:
             call.status = 502
-            call.count_chunks(wire.chunks)
+        if call.counted != "backend":
+            await self.counter.fill(call, Sample.of(wire), seat.served.revision)
         if trouble is not None:
             last = b"" if wire.broken else call.dialect.event(trouble)
         if not reply.started:

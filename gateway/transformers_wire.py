@@ -7,7 +7,7 @@ its streams carry usage in the last chunk, unasked, and end without [DONE]; an e
 
 from gateway.call import CHAT, TEXT, Call
 from gateway.errors import ApiError, backend_trouble, bad_request
-from gateway.wire import DONE, JSON, LONGEST_EVENT, Garbage, dumps, loads, parse_event, split, to_event
+from gateway.wire import DONE, JSON, LONGEST_EVENT, SAMPLE, Garbage, dumps, loads, parse_event, split, to_event
 
 COMMON = frozenset("model stream max_tokens temperature top_p seed stop frequency_penalty logit_bias".split())
 KNOWN = {CHAT: COMMON | {"messages", "tools", "chat_template_kwargs"}, TEXT: COMMON | {"prompt", "suffix"}}
@@ -28,6 +28,9 @@ class TransformersWire:
         self.done = False
         self.broken = False
         self.chunks = 0
+        self.sample: list[bytes] = []
+        self.sampled = 0
+        self._room = SAMPLE
 
     def request(self) -> bytes:
         body = self._call.body
@@ -41,6 +44,7 @@ class TransformersWire:
             sent.pop("logit_bias", None)
         if not self._stops:
             sent.pop("stop", None)
+        _refuse_what_it_ignores(body)
         prompt = sent.get("prompt")
         if isinstance(prompt, list):
             if len(prompt) != 1 or not isinstance(prompt[0], str):
@@ -77,6 +81,9 @@ class TransformersWire:
             self.broken = True
             return _error(chunk["error"]).event()
         self.chunks += 1
+        if self._room > 0:
+            self.sample.append(event)
+            self.sampled, self._room = self.chunks, self._room - len(event)
         self._usage = chunk.pop("usage", None) or self._usage
         chunk["model"] = self._call.asked
         self._shape = {key: value for key, value in chunk.items() if key != "choices"}
@@ -142,6 +149,25 @@ def _text_of(choice: dict, name: str) -> tuple[dict, str]:
 def _stops(stop: object) -> tuple[str, ...]:
     stops = [stop] if isinstance(stop, str) else stop if isinstance(stop, list) else []
     return tuple(one for one in stops if isinstance(one, str) and one)
+
+
+def _refuse_what_it_ignores(body: dict) -> None:
+    """What the engine would drop without a word although the answer depends on it, and numbers out of their range."""
+    shape, choice = body.get("response_format"), body.get("tool_choice")
+    if isinstance(shape, dict) and shape.get("type") not in (None, "text"):
+        raise _no("can't be held to a schema", "response_format")
+    if isinstance(choice, dict) or choice == "required":
+        raise _no("can't be made to call a tool", "tool_choice")
+    if body.get("logprobs"):
+        raise _no("gives no logprobs", "logprobs")
+    for name, least, most in (("temperature", 0, 2), ("top_p", 0, 1)):
+        value = body.get(name)
+        if value is not None and not (isinstance(value, int | float) and least <= value <= most):
+            raise bad_request(f"`{name}` must be between {least} and {most}.")
+
+
+def _no(what: str, name: str) -> ApiError:
+    return bad_request(f"This model's engine {what}. Leave out `{name}`, or call another model.", "unsupported")
 
 
 def _error(error: object) -> ApiError:

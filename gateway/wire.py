@@ -16,6 +16,7 @@ from gateway.call import Call
 JSON = b"application/json"
 EVENTS = b"text/event-stream; charset=utf-8"
 DONE = b"data: [DONE]\n\n"
+SAMPLE = 2**14
 LONGEST_EVENT = 32 * 2**20
 
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
@@ -32,6 +33,10 @@ class Wire(Protocol):
     done: bool
     broken: bool
     chunks: int
+    sample: list[bytes]
+    """The events that a stream began with, SAMPLE bytes or a little more; `sampled`: chunks of them."""
+
+    sampled: int
     content_type: str
     """Of the request; empty: JSON."""
 
@@ -58,6 +63,9 @@ class OpenAIWire:
         self.done = False
         self.broken = False
         self.chunks = 0
+        self.sample: list[bytes] = []
+        self.sampled = 0
+        self._room = SAMPLE
         self._swaps = _swaps(backend_model, call.asked) if call.stream else ()
 
     def request(self) -> bytes:
@@ -94,9 +102,16 @@ class OpenAIWire:
         if b'data: {"error"' in events:
             self.broken = True
         self.chunks += events.count(b"data:")
+        if self._room > 0:
+            self._keep(events)
         if b'"usage"' in events:
             events = self._take_usage(events)
         return events
+
+    def _keep(self, events: bytes) -> None:
+        """For who must count them, should nobody say what was used."""
+        self.sample.append(events)
+        self.sampled, self._room = self.chunks, self._room - len(events)
 
     def _take_usage(self, events: bytes) -> bytes:
         """Look into the events that carry usage, and only those; leave out one that nobody asked for."""

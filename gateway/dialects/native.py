@@ -70,6 +70,8 @@ class EventsWire(OpenAIWire):
         for theirs, ours in self._swaps:
             events = events.replace(theirs, ours)
         self.chunks += events.count(b"data:")
+        if self._room > 0:
+            self._keep(events)
         if (end := _named(events, self.ENDINGS)) >= 0:
             self.done = True
             events, self._last = events[:end], events[end:]

@@ -37,6 +37,8 @@ class TranslatedWire:
     done = property(lambda self: self._inner.done)
     broken = property(lambda self: self._inner.broken)
     chunks = property(lambda self: self._inner.chunks)
+    sample = property(lambda self: self._inner.sample)
+    sampled = property(lambda self: self._inner.sampled)
 
     def request(self) -> bytes:
         return self._inner.request()
