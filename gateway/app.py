@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from gateway import metrics
 from gateway.auth.key import Key
-from gateway.errors import ApiError, wrong_key
+from gateway.credentials import resolve
+from gateway.errors import ApiError
 from gateway.gate import Gate
 from gateway.listing import find_model, list_models
 from gateway.pages import models, usage
@@ -63,7 +63,7 @@ async def _ready(gate: Gate, scope: dict) -> Answer:
 
 async def _metrics(gate: Gate, scope: dict) -> Answer:
     """It names candidates: only for keys that may see them."""
-    if CANDIDATE_TAG not in caller(gate, scope).tags:
+    if CANDIDATE_TAG not in (await caller(gate, scope)).tags:
         sentence = "Metrics show candidates too. Use a key with the tag candidate: `dayzero keys create`."
         raise ApiError(403, sentence, "permission_error", "insufficient_scope")
     store, problem = gate.settings.gateway_store, gate.live.problem or gate.writer.problem
@@ -71,17 +71,17 @@ async def _metrics(gate: Gate, scope: dict) -> Answer:
 
 
 async def _models(gate: Gate, scope: dict) -> Answer:
-    key = caller(gate, scope)
+    key = await caller(gate, scope)
     return Answer(JSON, json.dumps(list_models(gate.live.table, gate.providers, gate.fleet, key)).encode())
 
 
 async def _model(gate: Gate, scope: dict) -> Answer:
-    key, name = caller(gate, scope), scope["path"].removeprefix(ONE_MODEL)
+    key, name = await caller(gate, scope), scope["path"].removeprefix(ONE_MODEL)
     return Answer(JSON, json.dumps(find_model(gate.live.table, gate.providers, gate.fleet, key, name)).encode())
 
 
 async def _usage(gate: Gate, scope: dict) -> Answer:
-    return Answer(*await usage.answer(gate, caller(gate, scope), scope["query_string"]))
+    return Answer(*await usage.answer(gate, await caller(gate, scope), scope["query_string"]))
 
 
 async def _models_page(gate: Gate, scope: dict) -> Answer:
@@ -130,17 +130,9 @@ def _unknown() -> ApiError:
     return ApiError(404, f"There is nothing at this address. Known: {known}.", "invalid_request_error", "unknown_url")
 
 
-def caller(gate: Gate, scope: dict) -> Key:
-    """Whose key the request carries. Raises ApiError(401)."""
-    return bearer(gate, credential(dict(scope["headers"])))
-
-
-def bearer(gate: Gate, authorization: bytes) -> Key:
-    scheme, _, plaintext = authorization.decode("latin-1").partition(" ")
-    key = gate.keys.caller(plaintext.strip(), time.time()) if scheme.lower() == "bearer" else None
-    if key is None:
-        raise wrong_key()
-    return key
+async def caller(gate: Gate, scope: dict) -> Key:
+    """Who sent the request. Raises ApiError(401)."""
+    return await resolve(gate, credential(dict(scope["headers"])))
 
 
 def _only(method: str, *allowed: str) -> None:

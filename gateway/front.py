@@ -8,9 +8,10 @@ import contextlib
 
 from gateway import visible
 from gateway.admission import Check
-from gateway.app import App, bearer
+from gateway.app import App
 from gateway.asgi import run
 from gateway.call import Call
+from gateway.credentials import caller, resolve
 from gateway.errors import ApiError, unknown_model
 from gateway.gate import Gate
 from gateway.listing import callable_names
@@ -34,13 +35,15 @@ class Front:
             if request.method != "POST":
                 sentence = f"This address takes POST, not {request.method[:20]}."
                 raise ApiError(405, sentence, "invalid_request_error", "method_not_allowed")
-            request.caller = bearer(self._gate, credential(request.headers))
+            request.caller = caller(self._gate, credential(request.headers))
 
     async def answer(self, request: Request, reply: HttpReply) -> None:
         if (way := request.way) is None:
             await run(self._app, request, reply)
             return
         try:
+            if request.caller is None:
+                request.caller = await resolve(self._gate, credential(request.headers))
             call = way.parse(way, request.caller, request)
         except ApiError as error:
             await reply.error(error)

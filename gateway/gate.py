@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from gateway.admission import Check
 from gateway.auth.limiter import Limiter
 from gateway.auth.ring import KeyRing
+from gateway.auth.tokens import Tokens, seer
 from gateway.counting import Counter
 from gateway.foreign import Foreign
 from gateway.ledger.keeper import Keeper
@@ -35,6 +36,7 @@ class Gate:
         open_store(settings.gateway_path).close()
         self.writer = Writer(settings.gateway_path)
         self.keys = KeyRing(settings.gateway_path)
+        self.tokens = Tokens(settings.gateway.oidc, self.keys, seer(settings.gateway_path))
         self.providers = Providers(settings.gateway.providers_file, environment)
         self.litellm = LiteLLM()
         self.pool = Pool(settings.gateway.first_byte_s, settings.gateway.between_bytes_s)
@@ -64,7 +66,7 @@ class Gate:
         self.litellm.sync(self.live.table, self.providers)
         self.seen = Seen()
         self.keeper = Keeper(settings.gateway_path, settings.gateway.keep_requests_days)
-        self._watching = asyncio.gather(self.live.run(), self.limiter.run())
+        self._watching = asyncio.gather(self.live.run(), self.limiter.run(), self.tokens.run())
 
     def _heard(self, replica: Replica) -> None:
         self.litellm.note(replica)
