@@ -126,6 +126,7 @@ def _operating(verbs: argparse._SubParsersAction) -> None:
     made.add_argument("--to", metavar="NAME", help="only of this receiver")
     _verb(verbs, "tick", "take one step of everything that is due, then stop; not while the bot runs")
     _weights(_verb(verbs, "weights", "what lies on the shared file system: list, gc, adopt, pin, unpin"))
+    _scale(_verb(verbs, "scale", "how many servers a deployment has, when it sleeps, and waking it"))
     _images(_verb(verbs, "image", "what servers run in: build, list, use, rollback, gc"))
     made = _verb(verbs, "check", "prove each part of the installation and say how to mend what fails")
     made.add_argument("parts", nargs="*", metavar="PART", help="only these; all if left out")
@@ -143,6 +144,36 @@ def _weights(verb: argparse.ArgumentParser) -> None:
     for name, text in (("pin", "never delete these weights"), ("unpin", "the opposite")):
         made = kinds.add_parser(name, help=text, allow_abbrev=False)
         made.add_argument("model", metavar="MODEL", help="org/name, or org/name@revision")
+
+
+def _scale(made: argparse.ArgumentParser) -> None:
+    made.add_argument("deployment", metavar="DEPLOYMENT", help="an id, or org/name")
+    made.add_argument("--replicas", type=servers, metavar="N", help="so many servers, or from-to by load: 1-4")
+    made.add_argument(
+        "--to-zero-after", dest="idle_s", type=idle, metavar="TIME", help="sleep when unasked for: 30m, 2h; or never"
+    )
+    made.add_argument("--awake", dest="hours", metavar="HOURS", help='awake then: "Mon-Fri 08:00-18:00"; "": by need')
+    now = made.add_mutually_exclusive_group()
+    now.add_argument("--wake", action="store_true", help="wake it now")
+    now.add_argument("--sleep", action="store_true", help="give its GPUs back now; whoever asks for it wakes it")
+
+
+def servers(text: str) -> tuple[int, int]:
+    """2, or 1-4."""
+    found = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3}))?", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of servers: say 2, or 1-4")
+    return int(found[1]), int(found[2] or found[1])
+
+
+def idle(text: str) -> float:
+    """Seconds: 30m, 2h; 0 for never."""
+    found = re.fullmatch(r"(\d{1,5})([mh])", text)
+    if text == "never":
+        return 0.0
+    if not found or not int(found[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time to wait: say 30m, 2h or never")
+    return int(found[1]) * (60.0 if found[2] == "m" else 3600.0)
 
 
 def _images(verb: argparse.ArgumentParser) -> None:

@@ -133,6 +133,7 @@ LINES: dict[str, Line] = {
         f"{e.by} lets it serve {duration(e.detail.get('seconds'))} longer. {e.detail.get('because') or ''}"
     ),
     "note.retry_offered": lambda e, d: f"{e.detail.get('sentence')} {e.detail.get('next_step') or ''}",
+    "note.resized": lambda e, d: f"{e.by} has changed how many servers it has, or when it sleeps.",
     "note.asleep": lambda e, d: (
         f"It sleeps and gives its GPUs back: {e.detail.get('why')}. Whoever asks for it wakes it."
     ),

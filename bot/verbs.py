@@ -272,6 +272,22 @@ def weights(options: Namespace) -> Answer:
     return Answer(*kept.run(options, _settings(options), _me()))
 
 
+def scale(options: Namespace) -> Answer:
+    from lifecycle.wishes import Scale, said
+    from lifecycle.wishes import scale as resize
+
+    settings = _settings(options)
+    ledger = Ledger(settings.ledger_path, time.time)
+    deployment = named(ledger.connection, options.deployment)
+    asked = Scale(
+        replicas=options.replicas, idle_s=options.idle_s, hours=options.hours, wake=options.wake, sleep=options.sleep
+    )
+    if asked == Scale():
+        return Answer({"said": said(deployment)}, said(deployment))
+    done = resize(ledger, deployment.id, asked, max_nodes=settings.cluster.guards.max_nodes, by=_me())
+    return Answer({"said": done}, done)
+
+
 def image(options: Namespace) -> Answer:
     from bot import images
 
@@ -335,6 +351,7 @@ VERBS: dict[str, Callable[[Namespace], Answer | int]] = {
     "fail": _acting(actions.fail),
     "bot": bot,
     "tick": tick,
+    "scale": scale,
     "weights": weights,
     "image": image,
     "check": check,

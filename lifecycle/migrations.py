@@ -63,6 +63,12 @@ BEGIN UPDATE routing SET generation = generation + 1; END
 """
 
 
+@MIGRATIONS()
+def m006_busy_and_calm(db: Database) -> None:
+    db.execute("ALTER TABLE deployments ADD COLUMN busy_since REAL")
+    db.execute("ALTER TABLE deployments ADD COLUMN calm_since REAL")
+
+
 SCHEMA_1 = """
 CREATE TABLE releases (
     id INTEGER PRIMARY KEY,

@@ -61,6 +61,8 @@ class Deployment:
     awake_hours: str = ""  # by the clock, as guards.quiet_hours are written; empty: by requests alone
     asleep_since: float | None = None  # it has no server, on purpose
     awake_since: float | None = None  # when it was last woken
+    busy_since: float | None = None  # its servers have all they can do
+    calm_since: float | None = None  # one fewer would do
     load_s: float | None = None  # from wanting a server to its first answer, the last time
     aliases: tuple[str, ...] = ()  # names of what it has replaced: it answers to them, too
 

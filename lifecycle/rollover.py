@@ -24,6 +24,9 @@ LOADS = 2
 
 def step_rollover(world: World, deployment: Deployment, alive: Sequence[Server]) -> None:
     """At most one arrow: want a successor, or send an elder away."""
+    if max(deployment.replicas, deployment.replicas_most) > 1:
+        _one_of_several(world, deployment, alive)
+        return
     chief = max((s for s in alive if s.state == servers.UP), key=lambda s: s.n, default=None)
     if chief is None:
         return
@@ -36,6 +39,28 @@ def step_rollover(world: World, deployment: Deployment, alive: Sequence[Server])
         left_s = round(ends_at(chief, deployment.plan) - world.clock())
         detail = {"server": chief.n, "left_s": left_s, "failed": len(successors)}
         world.ledger.note("note.rollover", deployment_id=deployment.id, server_id=chief.id, detail=detail)
+        world.ledger.want_server(deployment)
+
+
+def _one_of_several(world: World, deployment: Deployment, alive: Sequence[Server]) -> None:
+    """The same for a deployment with several servers: a successor for each, never fewer that answer."""
+    plan, now = deployment.plan, world.clock()
+    ups = sorted((s for s in alive if s.state == servers.UP), key=lambda s: s.n)
+    near = [s for s in ups if now >= ends_at(s, plan) - margin(plan, world.limits)]
+    if not near:
+        return
+    elder, coming = near[0], len(alive) - len(ups)
+    if len(ups) > max(1, deployment.replicas) and len(near) < len(ups):
+        if world.registry.serves(queries.generation(world.ledger.connection)):
+            world.ledger.move_server(elder, "drain", reason=RELIEVED, detail={"successor": ups[-1].n})
+        return
+    began = ends_at(elder, plan) - margin(plan, world.limits)
+    every = queries.servers_of(world.ledger.connection, deployment.id)
+    failed = [s for s in every if s.created_at >= began and s.state == servers.GONE]
+    if coming < len(near) and due(elder, failed, plan, world.limits, now):
+        left_s = round(ends_at(elder, plan) - now)
+        detail = {"server": elder.n, "left_s": left_s, "failed": len(failed)}
+        world.ledger.note("note.rollover", deployment_id=deployment.id, server_id=elder.id, detail=detail)
         world.ledger.want_server(deployment)
 
 

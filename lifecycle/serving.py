@@ -106,6 +106,7 @@ def _loading(world: World, deployment: Deployment, server: Server, job: Job, see
             server, "ready", url=endpoint["url"], backend_model=endpoint["model"], engine=endpoint["engine"],
             detail={key: endpoint.get(key) for key in ("url", "engine", "engine_version", "rung", "why")},
         )  # fmt: skip
+        world.ledger.amend("deployments", deployment.id, load_s=world.clock() - server.created_at)
         return
     beat = read_json(folder / "heartbeat.json") or {}
     show = {"stage": "load", "phase": beat.get("phase", "starting"), "progress": beat.get("progress", 0)}

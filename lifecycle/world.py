@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from lifecycle.demand import Demand
 from lifecycle.guards import NO_RAILS, Rails
 from lifecycle.ledger import Ledger
-from lifecycle.ports import Clock, Exams, Recipes, Registry, Scheduler
+from lifecycle.ports import Clock, Demands, Exams, Recipes, Registry, Scheduler
+from lifecycle.scaling import Pace
 from lifecycle.swaps import USUAL_RULES, SwapRules
 
 
@@ -28,6 +30,17 @@ class Limits:
     retry_after_most_s: float = 300
 
 
+class Deaf:
+    """Where no gateway counts: nothing sleeps, nothing grows."""
+
+    def of(self, deployment: str) -> Demand | None:
+        return None
+
+
+NOBODY_ASKED = Deaf()
+PACE = Pace()
+
+
 @dataclass(frozen=True, kw_only=True)
 class World:
     ledger: Ledger
@@ -39,4 +52,6 @@ class World:
     shared: Path
     limits: Limits = Limits()
     rails: Rails = NO_RAILS
+    demands: Demands = NOBODY_ASKED
+    pace: Pace = PACE
     swapping: SwapRules = USUAL_RULES

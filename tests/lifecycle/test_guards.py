@@ -59,7 +59,7 @@ def test_the_end_of_quiet_hours(windows: list[str], moment: str, end: str | None
 @pytest.mark.parametrize("text", ["", "22-6", "Mon", "Abc 08:00-09:00", "25:00-26:00", "08:70-09:00", "8:00"])
 def test_no_hours(text: str) -> None:
     """Whatever is no time of the week is refused with an example."""
-    with pytest.raises(ValueError, match="time|day|clock"):
+    with pytest.raises(ValueError, match=r"time|day|clock"):
         hours.read(text)
 
 

@@ -6,6 +6,7 @@ It is tested itself by the steps it makes possible: whatever passes here runs ag
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from lifecycle.demand import Demand
 from lifecycle.errors import SchedulerSilent
 from lifecycle.guards import NO_RAILS
 from lifecycle.jobs import Forecast, JobState, Sighting, Snapshot, Victim
@@ -151,6 +152,17 @@ class TownRegistry:
         return {one: self.seen.get(one, Quality()) for one in deployments}
 
 
+@dataclass
+class TownDemands:
+    """What callers ask, as the test says; `deaf`: the gateway's word can't be had."""
+
+    asked: dict[str, Demand] = field(default_factory=dict)
+    deaf: bool = False
+
+    def of(self, deployment: str) -> Demand | None:
+        return None if self.deaf else self.asked.get(deployment, Demand())
+
+
 def plan(model: str = "acme/Tiny-Good") -> Plan:
     return Plan(
         model=model, revision=SHA, partition="p", account="a", qos="serving", gpu_type="toy", nodes=2, gpus_per_node=1,
@@ -171,13 +183,14 @@ class Town:
         self.registry = TownRegistry()
         self.limits = Limits(**limits)
         self.rails = NO_RAILS
+        self.demands = TownDemands()
 
     @property
     def world(self) -> World:
         return World(
             ledger=self.ledger, scheduler=self.scheduler, recipes=self.recipes, exams=self.exams,
             registry=self.registry, clock=self.clock, shared=self.shared, limits=self.limits,
-            rails=self.rails,
+            rails=self.rails, demands=self.demands,
         )  # fmt: skip
 
     def publish_weights(self, deployment: Deployment) -> None:
