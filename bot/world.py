@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from batch.hub import HubReader
 from batch.recipes import Recipes
 from batch.scheduler import choose
-from bot import promise
+from bot import frameworks, promise
+from bot.demands import GatewayDemands
 from bot.exams import GauntletExams
 from bot.hooks.courier import Courier
 from bot.offers import Offers
@@ -20,6 +21,7 @@ from lifecycle.guards import Rails
 from lifecycle.ledger import Ledger
 from lifecycle.ports import Clock
 from lifecycle.records import Deployment
+from lifecycle.scaling import Pace
 from lifecycle.settings import Settings
 from lifecycle.swaps import SwapRules
 from lifecycle.world import Limits, World
@@ -84,6 +86,8 @@ def build(settings: Settings, clock: Clock = time.time) -> Parts:
         limits=Limits(warn_s=settings.cluster.guards.warn_minutes * 60),
         swapping=SwapRules.of(settings.swap),
         rails=Rails.of(settings.cluster),
+        demands=GatewayDemands(settings.gateway_store),
+        pace=Pace(concurrency=settings.serving.concurrency),
     )
     hub = HubReader(settings.hub)
     hub_watch, github_watch = HubWatch(settings, ledger), GithubWatch(settings, ledger)
