@@ -19,6 +19,9 @@ log = logging.getLogger("dayzero")
 JITTER = 0.1
 RETRY_S = 30.0
 WORKERS = 8
+AT_ONCE = 2 * WORKERS
+"""So many looks are begun before the first has ended: what each knew before and has found is held in memory."""
+
 PATIENCE_S = 120.0
 """How long a round waits for its looks where nobody says otherwise; what takes longer is absorbed by a later one."""
 
@@ -64,17 +67,22 @@ class Rounds:
     def step(self, patience_s: float = PATIENCE_S) -> int:
         """Begin the looks that are due, take in those that have ended within `patience_s`; the number of releases."""
         now, deadline = self._ledger.clock(), time.monotonic() + patience_s
-        if now >= self._quiet_until and self._watch.rest_s() <= 0:
-            for source in watching.due(self._ledger, self._watch.sources, now):
-                if source not in self._before:
-                    self._begin(source)
-        found = 0
-        while self._errands.away:
+        found, due = 0, self._due(now)
+        while due or self._errands.away:
+            while due and len(self._errands.away) < AT_ONCE and now >= self._quiet_until:
+                self._begin(due.pop(0))
+            if not self._errands.away:
+                break
             returned = self._errands.back(deadline - time.monotonic())
             if returned is None:
                 break
             found += self._take_in(*returned)
         return found
+
+    def _due(self, now: float) -> list[str]:
+        if now < self._quiet_until or self._watch.rest_s() > 0:
+            return []
+        return [name for name in watching.due(self._ledger, self._watch.sources, now) if name not in self._before]
 
     def _begin(self, source: str) -> None:
         before = self._before[source] = self._watch.before(source)
