@@ -220,8 +220,10 @@ class Slack(Section):
     graders: int = Field(default=2, ge=1)  # people who must agree before an answer counts as graded
     approvers: tuple[str, ...] = ()
     api_url: str = "https://slack.com/api/"
+    listen: str = ""  # host:port for HTTP mode, behind your own HTTPS; empty: Socket Mode, which needs no address
     bot_token: SecretStr | None = Field(default=None, description="SLACK_BOT_TOKEN")
     app_token: SecretStr | None = Field(default=None, description="SLACK_APP_TOKEN")
+    signing_secret: SecretStr | None = Field(default=None, description="SLACK_SIGNING_SECRET")
 
 
 class Mail(Section):
@@ -384,6 +386,7 @@ SECRETS = {
     "GITHUB_TOKEN": ("github", "token"),
     "SLACK_BOT_TOKEN": ("slack", "bot_token"),
     "SLACK_APP_TOKEN": ("slack", "app_token"),
+    "SLACK_SIGNING_SECRET": ("slack", "signing_secret"),
     "DAYZERO_MAIL_PASSWORD": ("mail", "password"),
     "DAYZERO_WEBHOOK_SECRET": ("webhooks", "secret"),
     "DAYZERO_DISPATCH_TOKEN": ("webhooks", "github_token"),

@@ -68,24 +68,26 @@ def slack(settings: Settings) -> Found:
     ours = settings.slack
     if not ours.channel:
         return Found(None, "slack.channel is empty: no Slack.")
-    if ours.bot_token is None or ours.app_token is None:
-        missing = "SLACK_BOT_TOKEN" if ours.bot_token is None else "SLACK_APP_TOKEN"
+    way_in = ("SLACK_SIGNING_SECRET", ours.signing_secret) if ours.listen else ("SLACK_APP_TOKEN", ours.app_token)
+    needed = (("SLACK_BOT_TOKEN", ours.bot_token), way_in)
+    if missing := next((name for name, secret in needed if secret is None), ""):
         return Found(False, f"slack.channel is set, but {missing} is not.", "Put it into the environment.")
     client = WebClient(base_url=ours.api_url, timeout=int(TIMEOUT_S), retry_handlers=[])
     try:
-        return _workspace(client, ours, ours.bot_token.get_secret_value(), ours.app_token.get_secret_value())
+        return _workspace(client, ours, ours.bot_token.get_secret_value())
     except (SlackClientError, OSError) as error:
         return Found(False, f"Slack at {ours.api_url} gives no answer ({type(error).__name__}).", WAYS_OUT)
 
 
-def _workspace(client: WebClient, ours: Slack, bot: str, app: str) -> Found:
+def _workspace(client: WebClient, ours: Slack, bot: str) -> Found:
     try:
         known = client.auth_test(token=bot)
     except SlackApiError as error:
         advice = "Copy the Bot User OAuth Token (xoxb-…) of the app again."
         return Found(False, f"Slack does not accept SLACK_BOT_TOKEN: {error.response.get('error')}.", advice)
     try:
-        client.apps_connections_open(app_token=app)
+        if not ours.listen and ours.app_token is not None:
+            client.apps_connections_open(app_token=ours.app_token.get_secret_value())
     except SlackApiError as error:
         advice = "Make an App-Level Token (xapp-…) with the scope connections:write, and turn Socket Mode on."
         return Found(False, f"Slack does not accept SLACK_APP_TOKEN: {error.response.get('error')}.", advice)
@@ -94,14 +96,15 @@ def _workspace(client: WebClient, ours: Slack, bot: str, app: str) -> Found:
     except SlackApiError as error:
         advice = "Install the app again from docs/slack-manifest.yaml."
         return Found(False, f"Slack does not list its channels: {error.response.get('error')}.", advice)
-    for wanted in filter(None, (ours.channel, ours.research_channel)):
+    for wanted in filter(None, (ours.channel, ours.research_channel, ours.grading_channel)):
         found = channels.get(wanted.removeprefix("#"))
         if found is None:
             advice = f"Create {wanted}, or mend the settings; into a private one the bot must be invited first."
             return Found(False, f"Slack shows us no channel {wanted}.", advice)
         if not found.get("is_member"):
             return Found(False, f"We are not in {wanted}.", f"There: /invite @{known.get('user')}")
-    return Found(True, f"{known.get('team')}: we are {known.get('user')}, in {ours.channel}; Socket Mode opens.")
+    way_in = f"HTTP is listened for at {ours.listen}" if ours.listen else "Socket Mode opens"
+    return Found(True, f"{known.get('team')}: we are {known.get('user')}, in {ours.channel}; {way_in}.")
 
 
 def _channels(client: WebClient, token: str) -> dict[str, dict]:

@@ -14,13 +14,22 @@ from bot.slack.gate import SlackGate
 from bot.slack.graders import Graders
 from bot.slack.listeners import Listeners
 from bot.slack.looking import Looking
+from bot.slack.receiver import Receiver
 from bot.slack.tell import Teller
 from bot.world import Parts
 from lifecycle.errors import BadSettings, ChatUnavailable, DayzeroError
+from lifecycle.settings import Slack
 
 log = logging.getLogger("dayzero.slack")
 
 TIMEOUT_S = 15
+
+
+def missing_secret(slack: Slack) -> str:
+    """The variable without which Slack can't be used; empty: nothing is missing."""
+    way_in = ("SLACK_SIGNING_SECRET", slack.signing_secret) if slack.listen else ("SLACK_APP_TOKEN", slack.app_token)
+    needed = (("SLACK_BOT_TOKEN", slack.bot_token), way_in)
+    return next((name for name, secret in needed if secret is None), "")
 
 
 class Chat:
@@ -30,13 +39,12 @@ class Chat:
         slack = parts.settings.slack
         self._parts = parts
         self._mailer = Mailer(parts.settings, parts.ledger)
-        self._handler: SocketModeHandler | None = None
+        self._handler: SocketModeHandler | Receiver | None = None
         self._wanted = bool(slack.channel)
         self._wait_until = 0.0
         if not self._wanted:
             return
-        if slack.bot_token is None or slack.app_token is None:
-            missing = "SLACK_BOT_TOKEN" if slack.bot_token is None else "SLACK_APP_TOKEN"
+        if missing := missing_secret(slack):
             raise BadSettings(f"slack.channel is set, but {missing} is not.", "Put it into the environment.")
         # no retries inside the client: a lost answer sent again by itself is a message posted twice
         self._client = WebClient(
@@ -54,18 +62,26 @@ class Chat:
             return
         slack = self._parts.settings.slack
         try:
-            app = App(client=self._client, raise_error_for_unhandled_request=False)
+            secret = slack.signing_secret.get_secret_value() if slack.listen and slack.signing_secret else None
+            app = App(client=self._client, signing_secret=secret, raise_error_for_unhandled_request=False)
             status = Status(self._parts.settings, self._parts.ledger, self._parts.world.scheduler)
             Listeners(
                 app, self._parts.ledger, self._parts.offers, self._directory, self._looking, status, self._graders,
                 self._parts.settings,
             )  # fmt: skip
-            handler = SocketModeHandler(app, slack.app_token.get_secret_value(), ping_interval=5)
+            handler = self._way_in(app)
             handler.connect()
         except (SlackApiError, SlackClientError, OSError) as error:
             raise ChatUnavailable(f"Slack can't be reached ({type(error).__name__}).") from None
         self._handler = handler
         log.info("listening to Slack")
+
+    def _way_in(self, app: App) -> SocketModeHandler | Receiver:
+        slack = self._parts.settings.slack
+        if slack.listen:
+            return Receiver(app, slack.listen)
+        assert slack.app_token is not None
+        return SocketModeHandler(app, slack.app_token.get_secret_value(), ping_interval=5)
 
     def tell(self) -> None:
         """Bring Slack and the mailboxes up to the ledger. One being down does not hold up the other."""

@@ -98,6 +98,7 @@ class Seed:
     bot_name: str = "dayzero"
     bot_token: str = "xoxb-lab"
     app_token: str = "xapp-lab"
+    signing_secret: str = "lab-signing-secret"
     members: tuple[Member, ...] = MEMBERS
     channels: tuple[Channel, ...] = CHANNELS
     groups: tuple[Group, ...] = GROUPS

@@ -5,10 +5,12 @@ import contextlib
 import socket
 import threading
 from collections.abc import AsyncIterator, Coroutine
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
 
+from lab.slack import requests_out
 from lab.slack.app import make_app
 from lab.slack.control import Control
 from lab.slack.person import Person
@@ -59,6 +61,12 @@ class Workspace:
     @property
     def control(self) -> Control:
         return Control(self.url)
+
+    def send_to(self, request_url: str) -> None:
+        """HTTP mode from now on: commands, clicks and events go to this address, signed; the sockets are not asked."""
+        assert self.team is not None and self.team.sockets is not None
+        sockets, secret = self.team.sockets, self.seed.signing_secret
+        sockets.by_http = partial(requests_out.ask, request_url, secret, within=sockets.ack_within)
 
     def person(self, name: str) -> Person:
         return Person(self.url, name)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import WSMsgType, web
 
@@ -34,6 +34,7 @@ class Sockets:
         self.waiting: dict[str, tuple[web.WebSocketResponse, asyncio.Future]] = {}
         self.deliveries: set[asyncio.Task] = set()
         self.log: list[dict] = []
+        self.by_http: Callable[..., Awaitable[object]] | None = None  # HTTP mode: instead of the sockets
 
     def ticket(self) -> str:
         ticket = uuid.uuid4().hex
@@ -82,6 +83,8 @@ class Sockets:
 
         Raises NotAcknowledged after `ack_within` seconds, or at once when no socket is open.
         """
+        if self.by_http is not None:
+            return await self._ask_by_http(kind, payload, more)
         for gone in [socket for socket in self.open if socket.closed]:
             self.leave(gone)
         if not self.open:
@@ -93,9 +96,7 @@ class Sockets:
         self.waiting[envelope_id] = (socket, answer)
         envelope = {"type": kind, "envelope_id": envelope_id, "payload": payload, **more}
         envelope["accepts_response_payload"] = kind != "events_api"
-        entry = {"type": kind, "envelope_id": envelope_id, "time": time.time(), "acknowledged": False, **more}
-        entry["event"] = payload.get("event", {}).get("type") or payload.get("command") or payload.get("type")
-        self.log.append(entry)
+        entry = self._note(kind, envelope_id, payload, more)
         try:
             await socket.send_json(envelope)
             said = await asyncio.wait_for(answer, self.ack_within)
@@ -106,6 +107,19 @@ class Sockets:
         entry["acknowledged"] = True
         entry["ms"] = round((time.time() - entry["time"]) * 1000, 1)
         return said
+
+    async def _ask_by_http(self, kind: str, payload: dict, more: dict) -> object:
+        entry = self._note(kind, "", payload, more)
+        said = await self.by_http(kind, payload, **more)
+        entry["acknowledged"] = True
+        entry["ms"] = round((time.time() - entry["time"]) * 1000, 1)
+        return said
+
+    def _note(self, kind: str, envelope_id: str, payload: dict, more: dict) -> dict:
+        entry = {"type": kind, "envelope_id": envelope_id, "time": time.time(), "acknowledged": False, **more}
+        entry["event"] = payload.get("event", {}).get("type") or payload.get("command") or payload.get("type")
+        self.log.append(entry)
+        return entry
 
     def deliver(self, event: dict) -> None:
         """Send an events_api envelope in the background, again after each retry delay until one is acknowledged."""
