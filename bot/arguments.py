@@ -97,6 +97,18 @@ def _deciding(verbs: argparse._SubParsersAction) -> None:
     made.add_argument("deployment", metavar="DEPLOYMENT", help="an id, or org/name")
     made.add_argument("hours", type=hours, metavar="TIME", help="so much longer: 12h, 2d")
     made.add_argument("--because", default="", metavar="TEXT", help="the reason, for the history")
+    made = _verb(verbs, "swap", "put a successor in the place of a deployment, step by step")
+    made.add_argument("deployment", metavar="DEPLOYMENT", help="an id, or org/name")
+    what = made.add_mutually_exclusive_group()
+    what.add_argument("--to", default="", metavar="MODEL", help="a repository, or a deployment that serves already")
+    what.add_argument(
+        "--quant", default="", choices=["fp8", "awq", "gptq"], help="a quantized copy: official, else made here"
+    )
+    what.add_argument("--resume", action="store_true", help="once more, after it was worse and stepped back")
+    made.add_argument("--own", action="store_true", help="made here even where there is an official copy")
+    made = _verb(verbs, "rollback", "take a swap back: at once while the elder is kept, else by deploying its old plan")
+    made.add_argument("deployment", metavar="DEPLOYMENT", help="an id, or org/name")
+    made.add_argument("--because", default="", metavar="TEXT", help="the reason, for the history")
     made = _verb(verbs, "skip", "decide against a release")
     made.add_argument("release", metavar="RELEASE", help="its number in `dayzero status`, or org/name")
     for name, text in (
@@ -112,6 +124,8 @@ def _deciding(verbs: argparse._SubParsersAction) -> None:
             made.add_argument(
                 "tag", choices=["stable", "preview"], nargs="?", default="stable", help="stable if left out"
             )
+        if name == "retry":
+            made.add_argument("--image", default="", metavar="IMAGE", help="in this one of `dayzero image list`")
         made.add_argument("--because", default="", metavar="TEXT", help="the reason, for the history")
 
 

@@ -187,6 +187,20 @@ def extend(options: Namespace) -> Answer:
     return Answer({"said": said}, said)
 
 
+def swap(options: Namespace) -> Answer:
+    from bot import successors
+
+    settings = _settings(options)
+    ledger = Ledger(settings.ledger_path, time.time)
+    name = named(ledger.connection, options.deployment).id
+    if options.resume:
+        said = swapping.resume(ledger, name, by=_me())
+        return Answer({"said": said}, said)
+    ways = successors.ways_of(_parts(settings))
+    made, said = successors.swap(ways, name, to=options.to, scheme=options.quant, own=options.own, by=_me())
+    return Answer({"deployment": made, "said": said}, said)
+
+
 def skip(options: Namespace) -> Answer:
     ledger = _ledger(options)
     said = actions.decide(ledger, _release(ledger, options.release).id, "skipped", by=_me())
@@ -207,6 +221,18 @@ def _acting(action: Callable[..., str]) -> Callable[[Namespace], Answer]:
         return Answer({"said": said}, said)
 
     return run
+
+
+def retry(options: Namespace) -> Answer:
+    if not options.image:
+        return _acting(actions.retry)(options)
+    from bot import frameworks
+
+    settings = _settings(options)
+    ledger = Ledger(settings.ledger_path, time.time)
+    name = named(ledger.connection, options.deployment).id
+    said = frameworks.again(ledger, settings, name, options.image, by=_me())
+    return Answer({"said": said}, said)
 
 
 # Operating ------------------------------------------------------------------------------------------------------
@@ -343,11 +369,13 @@ VERBS: dict[str, Callable[[Namespace], Answer | int]] = {
     "deploy": deploy,
     "approve": approve,
     "extend": extend,
+    "swap": swap,
+    "rollback": _acting(swapping.rollback),
     "skip": skip,
     "promote": promote,
     "retire": _acting(actions.retire),
     "abandon": _acting(actions.retire),
-    "retry": _acting(actions.retry),
+    "retry": retry,
     "fail": _acting(actions.fail),
     "bot": bot,
     "tick": tick,

@@ -38,6 +38,7 @@ class Parts:
     hub_watch: HubWatch
     github_watch: GithubWatch
     rounds: tuple[Rounds, ...]
+    frameworks: frameworks.Frameworks
     courier: Courier
 
     @property
@@ -57,6 +58,7 @@ class Parts:
         """
         found = sum(one.step(patience_s) for one in self.rounds)
         self.offers.step()
+        self.frameworks.step()
         promise.warn(self.ledger, self.settings.watch.promise_hours, self.settings.watch.warn_hours)
         return found
 
@@ -90,7 +92,10 @@ def build(settings: Settings, clock: Clock = time.time) -> Parts:
         pace=Pace(concurrency=settings.serving.concurrency),
     )
     hub = HubReader(settings.hub)
-    hub_watch, github_watch = HubWatch(settings, ledger), GithubWatch(settings, ledger)
+    hub_watch = HubWatch(settings, ledger)
+    github_watch = GithubWatch(
+        settings, ledger, lambda engine: frameworks.architectures(ledger.connection, engine)
+    )
     return Parts(
         settings=settings,
         world=world,
@@ -101,6 +106,7 @@ def build(settings: Settings, clock: Clock = time.time) -> Parts:
         ),
         hub_watch=hub_watch,
         github_watch=github_watch,
+        frameworks=frameworks.Frameworks(settings, ledger),
         rounds=(Rounds(ledger, hub_watch), Rounds(ledger, github_watch)),
         courier=Courier(settings, ledger),
     )

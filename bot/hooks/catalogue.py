@@ -78,6 +78,7 @@ CATALOGUE: dict[str, str] = {
     "note.watch_back": "a source that could not be watched answers again",
     "note.renamed": "a deployed model has another name upstream",
     "note.gone": "a deployed model is gone upstream",
+    "note.retry_offered": "a framework's release may mend a deployment that waits for it",
     "note.update": "a deployed model has a new revision upstream: an update is proposed",
 }
 
