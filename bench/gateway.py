@@ -97,7 +97,8 @@ def _judge(seen: dict[str, Figures]) -> None:
     if (we := seen.get("dayzero")) is None:
         return
     if (them := seen.get("LiteLLM proxy")) is not None:
-        print(f"against LiteLLM's proxy: {_times(we.rate, them.rate)} requests, {_times(we.streams, them.streams)} streams")
+        requests, streams = _times(we.rate, them.rate), _times(we.streams, them.streams)
+        print(f"against LiteLLM's proxy: {requests} requests, {streams} streams")
     rust = [figures for name, figures in seen.items() if name.endswith("-router")]
     if rust:
         rate, streams = max(r.rate for r in rust), max(r.streams for r in rust)

@@ -1,10 +1,12 @@
-"""The one writer of gateway.db in a worker: a thread that commits everything that is waiting in one transaction.
+"""The one writer of gateway.db in a worker: everything that is waiting is committed in one transaction.
 
-While one transaction is being written the next ones gather, so a busy gateway pays one commit for many requests, and an
-idle one waits for nobody.
+Mostly the event loop does it itself, once in its turn for all that this turn brings: a few small writes into the page
+cache, which cost less than waking another thread. Whatever might take longer (another process holds the lock, a row
+is refused, the log is copied back into the file and synced) is left to a thread; meanwhile the next rows gather.
 """
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
@@ -19,6 +21,8 @@ from gateway.store import Connection, OperationalError, StoreError, begin, conne
 
 PATIENCE_S = 5.0
 LATE_S = 2.0
+TIDY_S = 2.0
+"""The log is copied back into the file so often while rows are written."""
 
 
 @dataclass(slots=True)
@@ -29,8 +33,7 @@ class Write:
 
 
 class Writer:
-    """One batch at a time is with the thread; what comes meanwhile is the next one: a wake-up for each row would cost
-    more than the row."""
+    """One batch at a time is with the thread; what comes meanwhile is the next one."""
 
     def __init__(self, path: Path):
         self._path = path
@@ -40,6 +43,8 @@ class Writer:
         self._refused = ""
         self._batches: queue.SimpleQueue[list[Write] | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
+        self._quick = _impatient(path) if isinstance(path, Path) else None
+        self._tidied_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="gateway-writer", daemon=True)
         self._thread.start()
 
@@ -65,6 +70,8 @@ class Writer:
         self._batches.put(self._gathered)
         self._batches.put(None)
         self._thread.join()
+        if self._quick is not None:
+            self._quick.close()
 
     def _add(self, write: Write) -> None:
         self._gathered.append(write)
@@ -73,15 +80,35 @@ class Writer:
             self._loop.call_soon(self._hand_over)  # with what else this turn of the loop brings
 
     def _hand_over(self) -> None:
-        self._busy = bool(self._gathered)
-        if self._gathered:
+        batch, self._gathered = self._gathered, []
+        self._busy = bool(batch) and not self._write_at_once(batch)
+        if self._busy:
             self._handed_at = time.monotonic()
-            self._batches.put(self._gathered)
-            self._gathered = []
+            self._batches.put(batch)
+
+    def _write_at_once(self, batch: list[Write]) -> bool:
+        """False: it can't be done without waiting, or not for all."""
+        if self._quick is None:  # a store behind a network
+            return False
+        try:
+            _insert(self._quick, batch)
+        except (StoreError, ValueError, OverflowError, TypeError):
+            return False
+        self._refused = ""
+        for write in batch:
+            if write.done is not None and not write.done.done():
+                write.done.set_result(None)
+        if time.monotonic() - self._tidied_at > TIDY_S:
+            self._tidied_at = time.monotonic()
+            self._batches.put([])
+        return True
 
     def _run(self) -> None:
         connection = connect(self._path)
         while (batch := self._batches.get()) is not None:
+            if not batch:
+                _tidy(connection)
+                continue
             errors = _write(connection, batch)
             try:
                 self._loop.call_soon_threadsafe(self._written, batch, errors)
@@ -107,14 +134,10 @@ def _write(connection: Connection, writes: list[Write]) -> list[StoreError | Non
 
     A row that the store refuses must not take those of other requests with it: then each goes alone.
     """
-    if not writes:
-        return []
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
-            with begin(connection):
-                for statement, rows in groupby(writes, key=attrgetter("statement")):
-                    connection.executemany(statement, [row.values for row in rows])
+            _insert(connection, writes)
             return [None] * len(writes)
         except OperationalError as error:  # locked, full, unreachable: that may pass
             if time.monotonic() > deadline:
@@ -126,3 +149,22 @@ def _write(connection: Connection, writes: list[Write]) -> list[StoreError | Non
                 return [_write(connection, [write])[0] for write in writes]
             say("writer.refused", error=str(error)[:300])
             return [error if isinstance(error, StoreError) else StoreError(str(error))]
+
+
+def _insert(connection: Connection, writes: list[Write]) -> None:
+    with begin(connection):
+        for statement, rows in groupby(writes, key=attrgetter("statement")):
+            connection.executemany(statement, [row.values for row in rows])
+
+
+def _impatient(path: Path) -> Connection:
+    """A connection that never waits, neither for a lock nor for the disk."""
+    connection = connect(path)
+    connection.execute("PRAGMA busy_timeout = 0")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    return connection
+
+
+def _tidy(connection: Connection) -> None:
+    with contextlib.suppress(StoreError):  # somebody reads: another time
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

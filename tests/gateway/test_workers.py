@@ -75,11 +75,11 @@ def test_a_graceful_restart_loses_no_request(place) -> None:
     assert len(before) == 2
     traffic = Traffic(gateway, new_key(settings, "stable"))
     for _ in range(2):
-        until(lambda: traffic.answered > 10, 10, "some calls")
+        until(lambda: traffic.answered > 10, 60, "some calls")
         gateway.process.send_signal(signal.SIGHUP)
-        until(lambda: len(workers(gateway)) == 2 and not workers(gateway) & before, 20, "two new workers")  # noqa: B023
+        until(lambda: len(workers(gateway)) == 2 and not workers(gateway) & before, 60, "two new workers")  # noqa: B023
         before, traffic.answered = workers(gateway), 0
-    until(lambda: traffic.answered > 10, 10, "some more calls")
+    until(lambda: traffic.answered > 10, 60, "some more calls")
     traffic.stop()
     assert traffic.failed == []
     assert {row["status"] for row in usage.rows(settings.gateway_path, 10_000)} == {200}
@@ -94,8 +94,8 @@ def test_a_worker_that_dies_is_replaced(place) -> None:
         assert client.chat.completions.create(**BODY)
     victim = min(workers(gateway))
     os.kill(victim, signal.SIGKILL)
-    until(lambda: len(workers(gateway) - {victim}) == 2, 10, "another worker")
-    until(lambda: Registry(settings).serves(1), 10, "both to report the routing")
+    until(lambda: len(workers(gateway) - {victim}) == 2, 60, "another worker")
+    until(lambda: Registry(settings).serves(1), 60, "both to report the routing")
     assert gateway.client(new_key(settings, "stable")).chat.completions.create(**BODY)
     assert len(usage.rows(settings.gateway_path)) == 5
     assert gateway.said("worker.died")[0]["pid"] == victim
@@ -118,7 +118,7 @@ def test_workers_do_not_outlive_their_parent(place) -> None:
     _, gateway, _ = place
     left = workers(gateway)
     gateway.kill()
-    until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() and _runs(pid) for pid in left), 10, "them to end")
+    until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() and _runs(pid) for pid in left), 60, "them to end")
 
 
 def _runs(pid: int) -> bool:
