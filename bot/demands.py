@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.demand import read
+from gateway.store import Where
 from lifecycle.demand import Demand
 
 FRESH_S = 1.0
@@ -13,7 +14,7 @@ FRESH_S = 1.0
 class GatewayDemands:
     """An empty answer after one that was not is a stumble (a locked file), not 'nobody asks'."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Where):
         self._path = path
         self._read_at = float("-inf")
         self._seen: Mapping[str, Demand] | None = None
@@ -26,6 +27,6 @@ class GatewayDemands:
             if not found and self._seen:
                 return None
             self._seen = found
-        if self._seen is None or not self._path.exists():
+        if self._seen is None or (isinstance(self._path, Path) and not self._path.exists()):
             return None
         return self._seen.get(deployment, Demand())

@@ -78,7 +78,7 @@ class GauntletExams:
         if path.exists():
             return path
         folder.mkdir(parents=True, exist_ok=True)
-        with contextlib.closing(store.open_store(self._settings.gateway_path)) as db:
+        with contextlib.closing(store.open_store(self._settings.gateway_store)) as db:
             expires = self._clock() + KEY_DAYS * 86400
             tags = [CANDIDATE_TAG, STABLE_TAG]  # what is judged, and what it is compared with
             plaintext = keys.issue(db, f"gauntlet {deployment.id} {run}", tags, "gauntlet", expires)

@@ -4,9 +4,8 @@ import sqlite3
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from pathlib import Path
 
-from gateway.store import read_only
+from gateway.store import Where, read_only
 from lifecycle.demand import Demand
 
 ALIVE_S = 5.0
@@ -27,16 +26,16 @@ QUERY = """
 SELECT deployment_id, sum(inflight) AS inflight, sum(waiting) AS waiting,
        max(last_request_at) AS last_request_at, max(wanted_at) AS wanted_at
 FROM (SELECT deployment_id, inflight, waiting, NULL AS last_request_at, NULL AS wanted_at FROM load WHERE at >= ?
-      UNION ALL SELECT deployment_id, 0, 0, last_request_at, wanted_at FROM wakes)
+      UNION ALL SELECT deployment_id, 0, 0, last_request_at, wanted_at FROM wakes) AS said
 GROUP BY deployment_id"""
 
 
-def read(path: Path) -> Mapping[str, Demand]:
+def read(path: Where) -> Mapping[str, Demand]:
     """Deployment → its demand, of all that were ever asked for. Empty while there is no gateway.db with such tables."""
     try:
         with closing(read_only(path)) as connection:
             rows = connection.execute(QUERY, (time.time() - ALIVE_S,)).fetchall()
-    except sqlite3.OperationalError:
+    except sqlite3.Error:
         return {}
     return {
         row["deployment_id"]: Demand(row["inflight"], row["waiting"], row["last_request_at"], row["wanted_at"])

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from gateway.admission import Check
 from gateway.auth.limiter import Limiter
@@ -24,7 +25,10 @@ from gateway.store import open_store
 from gateway.upstream import Pool
 from gateway.waking import Waking
 from gateway.writer import Writer
-from lifecycle.settings import Settings
+from lifecycle.settings import Settings, Shared
+
+if TYPE_CHECKING:
+    from gateway.shared.link import Link
 
 BOARD = "limits.board"
 
@@ -34,9 +38,10 @@ class Gate:
         """`environment` holds the providers' keys."""
         self.settings = settings
         open_store(settings.gateway_path).close()
+        self.link = _link(settings)
         self.writer = Writer(settings.gateway_path)
         self.keys = KeyRing(settings.gateway_path)
-        self.tokens = Tokens(settings.gateway.oidc, self.keys, seer(settings.gateway_path))
+        self.tokens = Tokens(settings.gateway.oidc, self.keys, self._see)
         self.providers = Providers(settings.gateway.providers_file, environment)
         self.litellm = LiteLLM()
         self.pool = Pool(settings.gateway.first_byte_s, settings.gateway.between_bytes_s)
@@ -49,7 +54,7 @@ class Gate:
         self.own = Own(self.pool, self.fleet, self.writer, price, self.seats, self.waking, self.counter)
         self.foreign = Foreign(self.litellm, self.writer)
         self.live = Live(
-            settings.ledger_path,
+            settings.routing_path,
             self.fleet,
             self.providers,
             self.keys,
@@ -65,8 +70,17 @@ class Gate:
         self.live.look()
         self.litellm.sync(self.live.table, self.providers)
         self.seen = Seen()
-        self.keeper = Keeper(settings.gateway_path, settings.gateway.keep_requests_days)
+        keep = settings.gateway.keep_requests_days
+        self.keepers = [Keeper(settings.gateway_path, keep, shipping=self.link is not None)]
+        if self.link is not None:
+            self.keepers.append(Keeper(settings.gateway_store, keep))
         self._watching = asyncio.gather(self.live.run(), self.limiter.run(), self.tokens.run())
+
+    def _see(self, prefix: str, name: str, issuer: str) -> None:
+        """Somebody new whom an identity provider vouches for gets a row. Blocks."""
+        seer(self.settings.gateway_store)(prefix, name, issuer)
+        if self.link is not None:
+            self.link.wait_for(prefix)
 
     def _heard(self, replica: Replica) -> None:
         self.litellm.note(replica)
@@ -79,11 +93,25 @@ class Gate:
         self._watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._watching
-        await self.keeper.close()
+        for keeper in self.keepers:
+            await keeper.close()
         self.live.close()
         self.fleet.close()
         self.pool.close()
         await self.counter.close()
         await asyncio.to_thread(self.writer.close)
+        if self.link is not None:
+            await asyncio.to_thread(self.link.close)
         self.limiter.close()
         self.keys.close()
+
+
+def _link(settings: Settings) -> "Link | None":
+    """To the store that several hosts share, where one is set; its first copies are here. BadSettings."""
+    if not isinstance(settings.gateway_store, Shared):
+        return None
+    from gateway.shared.link import Link  # psycopg is only imported where it is needed
+
+    link = Link(settings, settings.gateway_store)
+    link.start()
+    return link

@@ -69,6 +69,18 @@ def m009_what_a_model_has_cost(db: Database) -> None:
     db.execute("CREATE INDEX usage_hours_model ON usage_hours (model, hour)")
 
 
+@MIGRATIONS()
+def m010_shared(db: Database) -> None:
+    """How far this host's rows are in the store that it shares with others, and the routing as all hosts read it."""
+    db.execute(
+        "CREATE TABLE shipped (one INTEGER PRIMARY KEY CHECK (one = 1), id INTEGER NOT NULL, joined INTEGER NOT NULL)"
+    )
+    db.execute("INSERT INTO shipped VALUES (1, 0, 0)")
+    db.execute(
+        "CREATE TABLE routing_copy (one INTEGER PRIMARY KEY CHECK (one = 1), digest TEXT NOT NULL, rows TEXT NOT NULL)"
+    )
+
+
 SCHEMA_1 = """
 CREATE TABLE keys (
     id INTEGER PRIMARY KEY,

@@ -18,6 +18,7 @@ class Registry:
 
     def __init__(self, settings: Settings):
         self._path = settings.gateway_path
+        self._store = settings.gateway_store  # of all hosts
 
     def serves(self, generation: int) -> bool:
         """True when there is a live worker and every one has this generation or a later one."""
@@ -33,15 +34,13 @@ class Registry:
 
     def generations(self) -> dict[str, int]:
         """worker → the generation it serves, of the workers that live."""
-        if not self._path.exists():
-            return {}
         connection = None
         try:
-            connection = read_only(self._path)
+            connection = read_only(self._store)
             rows = connection.execute(
                 "SELECT worker, generation FROM workers WHERE seen_at > ?", (time.time() - ALIVE_S,)
             ).fetchall()
-        except sqlite3.OperationalError:  # not there yet, or no schema yet: the gateway has never run
+        except sqlite3.Error:  # not there yet, or no schema yet: the gateway has never run
             return {}
         finally:
             if connection is not None:

@@ -303,6 +303,7 @@ class Gateway(Section):
     providers_file: Path | None = None
     gpu_hour_price: float = Field(default=2.5, ge=0)  # for the cost of our own models
     database: SecretStr | None = Field(default=None, description="DAYZERO_GATEWAY_DATABASE")
+    follows: bool = False  # no bot on this host: the routing comes out of that database
     keep_requests_days: int = Field(default=90, ge=1)  # single requests; their sums stay
     aliases: Mapping[str, str] = Field(default_factory=dict)  # name → pattern over served models; the newest answers
     first_byte_s: float = Field(default=600, gt=0)  # a server that sends nothing at all for so long is given up
@@ -366,6 +367,11 @@ class Settings(Section):
     @property
     def gateway_path(self) -> Path:
         return self.site.state / "gateway.db"
+
+    @property
+    def routing_path(self) -> Path:
+        """The ledger that the gateway routes by, or its copy of that."""
+        return self.site.state / "routing.db" if self.gateway.follows else self.ledger_path
 
     @property
     def gateway_store(self) -> "Path | Shared":

@@ -30,7 +30,7 @@ def run_teams(options: Namespace, settings: Settings, by: str) -> Answer:
 
 
 def _run(actions: Mapping[str, Callable], options: Namespace, settings: Settings, by: str) -> Answer:
-    with contextlib.closing(open_store(settings.gateway_path)) as db:
+    with contextlib.closing(open_store(settings.gateway_store)) as db:
         return actions[options.what or "list"](db, options, by)
 
 

@@ -4,11 +4,10 @@ import asyncio
 import contextlib
 import threading
 import time
-from pathlib import Path
 
 from gateway.ledger.rollup import DAY_S, drop, fold_hours, roll
 from gateway.log import say
-from gateway.store import Connection, StoreError, connect
+from gateway.store import Connection, StoreError, Where, connect
 
 EVERY_S = 5.0
 PAUSE_S = 0.02
@@ -18,8 +17,10 @@ PAUSE_S = 0.02
 class Keeper:
     """One in each worker: whoever comes first does what is to do, the others find nothing."""
 
-    def __init__(self, store: Path, keep_days: int):
+    def __init__(self, store: Where, keep_days: int, shipping: bool = False):
+        """`shipping`: rows must be in a store that hosts share before they go from here."""
         self._store = store
+        self._shipping = shipping
         self._keep_s = keep_days * DAY_S
         self._ended = threading.Event()
         self._task = asyncio.create_task(self._run())
@@ -41,7 +42,7 @@ class Keeper:
 
     def _slice(self, connection: Connection) -> int:
         oldest = time.time() - self._keep_s
-        return roll(connection) or drop(connection, oldest) or fold_hours(connection, oldest)
+        return roll(connection) or drop(connection, oldest, shipping=self._shipping) or fold_hours(connection, oldest)
 
     async def close(self) -> None:
         self._ended.set()

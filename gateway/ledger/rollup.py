@@ -30,6 +30,8 @@ _DROP = """
         SELECT id FROM usage WHERE at < ? AND id <= (SELECT id FROM rolled) AND id < (SELECT max(id) FROM usage)
         ORDER BY at LIMIT ?)"""
 
+_DROP_SHIPPED = _DROP.replace("AND id <", "AND id <= (SELECT id FROM shipped) AND id <", 1)
+
 _DAYS = (
     "SELECT CAST(hour / 24 AS INTEGER) * 24, key_id, team, model, deployment_id, provider, "
     + ", ".join(f"sum({name})" for name in HOURS_SUMS)
@@ -51,10 +53,10 @@ def roll(connection: Connection, most: int = SLICE) -> int:
     return count
 
 
-def drop(connection: Connection, before: float, most: int = SLICE) -> int:
-    """Delete rows older than `before` (epoch seconds) that are in the sums; how many."""
+def drop(connection: Connection, before: float, most: int = SLICE, shipping: bool = False) -> int:
+    """Delete rows older than `before` (epoch seconds) that are in the sums, with `shipping` in the shared store too."""
     with begin(connection):
-        return connection.execute(_DROP, (before, most)).rowcount
+        return connection.execute(_DROP_SHIPPED if shipping else _DROP, (before, most)).rowcount
 
 
 def fold_hours(connection: Connection, before: float) -> int:
