@@ -1,5 +1,5 @@
 """`dayzero gauntlet …`: run against any OpenAI-compatible URL, check suites, conclude a run folder, compare two,
-hand open samples to people and take their grades."""
+hand open samples to people and take their grades, meet other harnesses."""
 
 import argparse
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 from gauntlet import loop
 from gauntlet.cases import NEEDS, Sample
 from gauntlet.cli_after import add_after
+from gauntlet.cli_exchange import add_exchange
 from gauntlet.client import api_root
 from gauntlet.conclude import conclude
 from gauntlet.near_duplicates import near_duplicates
@@ -63,6 +64,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     command.add_argument("--baseline", type=Path, help="folder of an earlier run to compare with")
     command.set_defaults(run=lambda options: _guarded(lambda: _show(conclude(options.folder, options.baseline))))
     add_after(commands, _guarded, _show)
+    add_exchange(commands, _guarded)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -28,9 +28,10 @@ from lab.setup.engine import install_engine
 from lab.setup.packages import StepFailed, install_service
 from lab.setup.stamp import only_one
 from lab.setup.system import install_system
+from lab.setup.tools import install_tools
 
 ROOT = Path(__file__).resolve().parents[2]
-STEPS = ("service", "engine", "system", "models")
+STEPS = ("service", "engine", "tools", "system", "models")
 
 
 def main() -> int:
@@ -70,6 +71,7 @@ def _models(root: Path) -> str:
 _STEP: dict[str, Callable[[Path], str]] = {
     "service": install_service,
     "engine": install_engine,
+    "tools": install_tools,
     "system": install_system,
     "models": _models,
 }
