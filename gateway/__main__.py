@@ -26,14 +26,28 @@ def serve(settings: Settings, reload: Callable[[], Settings] | None = None) -> i
         if workers > 1:  # taken without SO_REUSEPORT first: two gateways on one port would share its callers unawares
             first.close()
             sockets = [_listen(host, port, shared=True) for _ in range(workers)]
+        admin = _listen_admin(settings)
     except OSError as error:
         sentence = f"The gateway can't listen on {host}:{port}: {error.strerror}. Change [gateway] host or port."
         print(sentence, file=sys.stderr)
         return 1
     say("listening", host=host, port=port)
     if workers > 1:
-        return supervise(settings, sockets, reload or (lambda: settings))
-    return work(settings, first)
+        return supervise(settings, sockets, reload or (lambda: settings), admin)
+    return work(settings, first, admin=admin)
+
+
+def _listen_admin(settings: Settings) -> socket.socket | None:
+    """All workers accept from the one socket. OSError says in its `strerror` that it is the admin API's."""
+    host, port = settings.gateway.admin_host, settings.gateway.admin_port
+    if port is None:
+        return None
+    try:
+        listening = _listen(host, port)
+    except OSError as error:
+        raise OSError(error.errno, f"its admin API has no {host}:{port}, {error.strerror}") from None
+    say("listening.admin", host=host, port=listening.getsockname()[1])
+    return listening
 
 
 def _listen(host: str, port: int, shared: bool = False) -> socket.socket:

@@ -4,7 +4,6 @@ import contextlib
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from sqlite_utils import Database
 
@@ -12,7 +11,7 @@ from gateway.auth import store
 from gateway.auth.key import TAGS, USER, Key, fingerprint, mint
 from gateway.auth.limits import NONE, Limits
 from gateway.auth.teams import Team
-from gateway.store import begin, connect
+from gateway.store import Where, begin, connect
 from lifecycle.errors import NotFound, Refused
 
 LONGEST_GRACE_S = 30 * 86400.0
@@ -58,7 +57,7 @@ def issue(
         return plaintext
 
 
-def meet(database: Path, prefix: str, name: str, issuer: str, kind: str) -> None:
+def meet(database: Where, prefix: str, name: str, issuer: str, kind: str) -> None:
     """A row for somebody whom an identity provider vouches for; nothing happens when there is one. Any thread."""
     now = time.time()
     row = {"prefix": prefix, "name": name, "tags": [], "kind": kind, "created_at": now, "created_by": issuer}

@@ -31,6 +31,7 @@ PR_SET_PDEATHSIG = 1
 @dataclass
 class Slot:
     listening: socket.socket
+    admin: socket.socket | None = None
     pid: int = 0
     started: float = 0.0
     deaths: int = 0
@@ -38,10 +39,15 @@ class Slot:
     elders: list[int] = field(default_factory=list)  # replaced, and still draining
 
 
-def supervise(settings: Settings, sockets: Sequence[socket.socket], reload: Callable[[], Settings]) -> int:
+def supervise(
+    settings: Settings,
+    sockets: Sequence[socket.socket],
+    reload: Callable[[], Settings],
+    admin: socket.socket | None = None,
+) -> int:
     """Until SIGTERM; the exit status. SIGHUP: read the settings again and replace every worker, one after the other."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    slots = [Slot(listening) for listening in sockets]
+    slots = [Slot(listening, admin) for listening in sockets]
     for slot in slots:
         if not _start(slot, settings):
             _end(slots)
@@ -70,7 +76,7 @@ def _start(slot: Slot, settings: Settings) -> bool:
         code = CANT_START
         try:
             _be_a_child(parent)
-            code = work(settings, slot.listening, lambda: (os.write(told, b"."), os.close(told)))
+            code = work(settings, slot.listening, lambda: (os.write(told, b"."), os.close(told)), slot.admin)
         finally:
             os._exit(code)
     os.close(told)

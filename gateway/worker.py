@@ -7,7 +7,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import uvloop
 
@@ -20,21 +20,29 @@ from lifecycle.settings import Settings
 DRAIN_S = 30
 """How long running answers may go on after SIGTERM."""
 
+ADMIN_DRAIN_S = 5
 SWEEP_S = 1.0
 BACKLOG = 4096
 
 CANT_START = 3
 
 
-def work(settings: Settings, listening: socket.socket, ready: Callable[[], None] = lambda: None) -> int:
-    """Serve until SIGTERM; the exit status. `ready` is called when requests are taken."""
+def work(
+    settings: Settings,
+    listening: socket.socket,
+    ready: Callable[[], None] = lambda: None,
+    admin: socket.socket | None = None,
+) -> int:
+    """Serve until SIGTERM; the exit status. `ready` is called when requests are taken; `admin`: the admin API's."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):  # two descriptors a request: the usual 1024 are soon spent
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return uvloop.run(_work(settings, listening, ready))
+    return uvloop.run(_work(settings, listening, ready, admin))
 
 
-async def _work(settings: Settings, listening: socket.socket, ready: Callable[[], None]) -> int:
+async def _work(
+    settings: Settings, listening: socket.socket, ready: Callable[[], None], admin: socket.socket | None
+) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -47,8 +55,9 @@ async def _work(settings: Settings, listening: socket.socket, ready: Callable[[]
     porch = Porch(Front(gate))
     server = await loop.create_server(porch.door, sock=listening, backlog=BACKLOG)
     sweeping = asyncio.create_task(_sweep(porch, gate))
-    ready()
-    await stop.wait()
+    async with _administered(gate, admin):
+        ready()
+        await stop.wait()
     server.close()
     porch.close()
     await porch.drained(DRAIN_S)
@@ -56,6 +65,28 @@ async def _work(settings: Settings, listening: socket.socket, ready: Callable[[]
     await gate.close()
     flush()
     return 0
+
+
+@contextlib.asynccontextmanager
+async def _administered(gate: Gate, admin: socket.socket | None) -> AsyncIterator[None]:
+    """The admin API answers meanwhile. Every worker may: whoever takes the connection."""
+    if admin is None:
+        yield
+        return
+    from gateway.admin.house import AdminHouse
+
+    house = AdminHouse(gate)
+    porch = Porch(house)
+    server = await asyncio.get_running_loop().create_server(porch.door, sock=admin)
+    sweeping = asyncio.create_task(_sweep(porch, gate))
+    try:
+        yield
+    finally:
+        server.close()
+        porch.close()
+        await porch.drained(ADMIN_DRAIN_S)
+        sweeping.cancel()
+        house.close()
 
 
 async def _sweep(porch: Porch, gate: Gate) -> None:

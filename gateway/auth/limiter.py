@@ -19,7 +19,7 @@ from gateway.auth.board import Board, BoardFull
 from gateway.auth.estimate import answer_tokens, prompt_tokens
 from gateway.auth.key import Key
 from gateway.auth.limits import Limits
-from gateway.auth.windows import NANO, REQUESTS, TOKENS
+from gateway.auth.windows import DAY_COST, DAY_TOKENS, MONTH_COST, MONTH_TOKENS, NANO, REQUESTS, TOKENS
 from gateway.call import Call
 from gateway.errors import ApiError
 from gateway.log import say
@@ -109,6 +109,27 @@ class Limiter:
                     windows.today(words, at, now)
                     windows.spend(words, at, call.at, known, cost)
                     self._board.hold(at, -ticket.tokens, -ticket.cost)
+
+    def standing(self, subjects: tuple[Subject, ...]) -> list[dict]:
+        """What each has used of its limits, with what running calls have reserved."""
+        board, words, now, found = self._board, self._board.words, self._clock(), []
+        with self._locked():
+            for subject in subjects:
+                at = self._line(subject, now)
+                windows.turn(words, at, now)
+                windows.today(words, at, now)
+                tokens, costs = board.held(at), board.costs_held(at)
+                used = {
+                    "requests_per_minute": windows.used(words, at, REQUESTS),
+                    "tokens_per_minute": windows.used(words, at, TOKENS),
+                    "tokens_per_day": words[at + DAY_TOKENS] + tokens,
+                    "tokens_per_month": words[at + MONTH_TOKENS] + tokens,
+                    "cost_per_day": (words[at + DAY_COST] + costs) / NANO,
+                    "cost_per_month": (words[at + MONTH_COST] + costs) / NANO,
+                }
+                limits = subject.limits.given()
+                found.append({"of": subject.line, "limits": limits, "used": {name: used[name] for name in limits}})
+        return found
 
     async def run(self) -> None:
         """Until cancelled: take away what dead workers have reserved, and take over what others wrote to the ledger."""

@@ -45,12 +45,16 @@ class KeyRing:
 
     def caller(self, plaintext: str, now: float) -> Key | None:
         """Whose key this is; None when it is wrong, expired or revoked."""
-        prefix = prefix_of(plaintext)
-        found = self._keys.get(prefix)
-        if found is None and prefix:  # issued a moment ago, or never
+        key = self._look_up(plaintext, now)
+        if key is None and prefix_of(plaintext):  # issued or rotated a moment ago, or never
+            generation = self.generation
             self.refresh()
-            found = self._keys.get(prefix)
-        expected, previous, until, key = found or (NOBODY, "", 0.0, None)
+            if self.generation != generation:
+                key = self._look_up(plaintext, now)
+        return key
+
+    def _look_up(self, plaintext: str, now: float) -> Key | None:
+        expected, previous, until, key = self._keys.get(prefix_of(plaintext)) or (NOBODY, "", 0.0, None)
         given = fingerprint(plaintext)
         same = hmac.compare_digest(given, expected)
         if not same and previous and now < until:  # the secret before the last rotation, in its time of grace
