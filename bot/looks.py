@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bot.sentences import plural
+from bot.sentences import bar, plural
 from bot.show import table
 from gateway.ledger.reports import totals
 from lifecycle.errors import Refused
@@ -25,27 +25,39 @@ class Gpus:
     waiting_jobs: int
     waiting: int
     silence: str = ""
+    total: int | None = None
 
     @property
     def sentence(self) -> str:
         if self.silence:
             return f"Not known: {self.silence}"
         waits = f"{plural(self.waiting_jobs, 'job')} for {plural(self.waiting, 'GPU')}" if self.waiting_jobs else "none"
-        return f"{self.ours} by dayzero, {self.others} by others; waiting: {waits}"
+        of = f", {self.ours + self.others} of {self.total}" if self.total else ""
+        return f"{self.ours} by dayzero, {self.others} by others{of}; waiting: {waits}"
+
+    @property
+    def bar(self) -> str:
+        """How much of the whole site is held, as a bar; empty where that is not known."""
+        if self.silence or not self.total:
+            return ""
+        held = self.ours + self.others
+        return f"{bar(held / self.total)} {held} of {self.total} held"
 
 
-def gpus(snapshot: Snapshot) -> Gpus:
+def gpus(snapshot: Snapshot, total: int | None = None) -> Gpus:
+    """`total`: of the whole site."""
     if not snapshot.ok:
         return Gpus(0, 0, 0, 0, snapshot.silence or "the scheduler gives no answer.")
     running = [job for job in snapshot.jobs.values() if job.state is JobState.RUNNING]
     queued = [job for job in snapshot.jobs.values() if job.state is JobState.QUEUED]
     ours = sum(job.gpus for job in running if job.name.startswith(OURS))
-    return Gpus(ours, sum(job.gpus for job in running) - ours, len(queued), sum(job.gpus for job in queued))
+    others = sum(job.gpus for job in running) - ours
+    return Gpus(ours, others, len(queued), sum(job.gpus for job in queued), total=total)
 
 
-def cluster(snapshot: Snapshot, now: float) -> str:
+def cluster(snapshot: Snapshot, now: float, total: int | None = None) -> str:
     """GPUs in sum, then who holds or waits for them: by QOS and user."""
-    lines = [f"GPUs held: {gpus(snapshot).sentence}"]
+    lines = [f"GPUs held: {gpus(snapshot, total).sentence}"]
     rows: dict[tuple[str, str, str], list[int]] = {}
     for job in snapshot.jobs.values() if snapshot.ok else ():
         if not job.state.ended and job.state is not JobState.UNKNOWN:
@@ -62,20 +74,19 @@ def cluster(snapshot: Snapshot, now: float) -> str:
     return "\n".join(lines)
 
 
-def cluster_data(snapshot: Snapshot) -> dict[str, Any]:
-    found = gpus(snapshot)
+def cluster_data(snapshot: Snapshot, total: int | None = None) -> dict[str, Any]:
+    found = gpus(snapshot, total)
     return {"ours": found.ours, "others": found.others, "waiting_jobs": found.waiting_jobs,
-            "waiting_gpus": found.waiting, "silence": found.silence}  # fmt: skip
+            "waiting_gpus": found.waiting, "silence": found.silence,
+            "total": total}  # fmt: skip
 
 
 def today(settings: Settings, now: float) -> list[dict[str, Any]]:
     """Sums per model since midnight, here; empty before the gateway's first start."""
     day = time.localtime(now)
     midnight = time.mktime((day.tm_year, day.tm_mon, day.tm_mday, 0, 0, 0, 0, 0, -1))
-    if not settings.gateway_path.exists():
-        return []
     try:
-        return totals(settings.gateway_path, "model", midnight)
+        return totals(settings.gateway_store, "model", midnight)
     except Refused:
         return []
 

@@ -94,8 +94,9 @@ def status(options: Namespace) -> Answer:
 def _cluster(settings: Settings, ledger: Ledger) -> Answer:
     from bot import looks
 
-    snapshot = _parts(settings).world.scheduler.snapshot(())
-    return Answer(looks.cluster_data(snapshot), looks.cluster(snapshot, time.time()), ok=snapshot.ok)
+    scheduler = _parts(settings).world.scheduler
+    snapshot, total = scheduler.snapshot(()), scheduler.capacity()
+    return Answer(looks.cluster_data(snapshot, total), looks.cluster(snapshot, time.time(), total), ok=snapshot.ok)
 
 
 def _costs(settings: Settings, ledger: Ledger) -> Answer:

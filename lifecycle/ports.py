@@ -54,6 +54,12 @@ class Scheduler(Protocol):
         """End a job; idempotent, does not wait. `gently`: only its batch script gets SIGTERM, so that it can drain;
         a job that does not run yet, or does not heed it, needs a second call without."""
 
+    def hurry(self, handle: str) -> None:
+        """A requeued job of ours need not sit out the scheduler's usual pause before it may start; best effort."""
+
+    def capacity(self) -> int | None:
+        """GPUs of all nodes that can take jobs; None: not known."""
+
     def tell(self, handle: str, message: str) -> None:
         """Leave a short notice on somebody's job where the scheduler can (its admin comment); best effort."""
 

@@ -46,10 +46,15 @@ class LocalScheduler:
 
     def __init__(self, cluster: Cluster, folder: Path, clock: Clock, kill_wait_s: float = 30):
         self._slots = cluster.local_slots
+        self._per_node = max((gpu.per_node for gpu in cluster.gpus.values()), default=0)
         self._folder = Path(folder).absolute()
         self._clock = clock
         self._kill_wait_s = kill_wait_s
         self._over: dict[int, list[Row]] = {}  # the ended never change; don't read them at every tick
+
+    def capacity(self) -> int | None:
+        """Of the nodes that we pretend to have; None: the settings name no GPU."""
+        return self._slots * self._per_node if self._per_node else None
 
     def submit(self, script: Script) -> str:
         """Queue the script, and start it at once when there is room. SubmissionRefused, SchedulerSilent (disk full)."""
@@ -107,6 +112,9 @@ class LocalScheduler:
                 for task in job.tasks:
                     if not index or str(task.index) == index:
                         self._cancel(task)
+
+    def hurry(self, handle: str) -> None:
+        """Nothing is requeued here, so nothing pauses."""
 
     def tell(self, handle: str, message: str) -> None:
         """Nobody else's jobs are here."""

@@ -1,11 +1,12 @@
 """The Scheduler port over Slurm's commands: submission through submitit, all else as argv lists."""
 
+import contextlib
 import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from batch.scheduler import commands
+from batch.scheduler import commands, sinfo_text
 from batch.scheduler.commands import Run, said
 from batch.scheduler.forecast_text import is_not_now, read_forecast
 from batch.scheduler.readers import Reader
@@ -112,6 +113,19 @@ class SlurmScheduler:
         if any(words in sentence for words in SILENT):
             raise SchedulerSilent(f"scancel of job {handle} was not heard: {sentence}.")
         raise Refused(f"Slurm doesn't let us cancel job {handle}: {sentence}.", "Its owner or an administrator can.")
+
+    def hurry(self, handle: str) -> None:
+        """Slurm lets a requeued job wait two minutes (EligibleTime), so that its old node can forget it."""
+        with contextlib.suppress(SchedulerSilent):
+            self._run(["scontrol", "update", f"JobId={handle}", "StartTime=now"], self._timeout_s)
+
+    def capacity(self) -> int | None:
+        """GPUs of the nodes that are not down, by sinfo; None: it gave no answer."""
+        try:
+            answer = self._run(["sinfo", "-h", "-N", "-o", sinfo_text.FORMAT], self._timeout_s)
+        except SchedulerSilent:
+            return None
+        return None if answer.code else sinfo_text.gpus_of(answer.out)
 
     def tell(self, handle: str, message: str) -> None:
         """The admin comment where we are operators, else the comment of a job of ours, else nothing."""

@@ -26,7 +26,7 @@ class Status:
         now = self._ledger.clock()
         match word:
             case "cluster":
-                return _head(looks.cluster(self._scheduler.snapshot(()), now))
+                return _head(looks.cluster(self._scheduler.snapshot(()), now, self._scheduler.capacity()))
             case "costs":
                 return _head(looks.costs(looks.today(self._settings, now)))
             case "history":

@@ -218,6 +218,13 @@ def _buttons(deployment: Deployment) -> list[ButtonElement]:
     return see[1:]  # what is over is not offered again here
 
 
+def after_a_failure(deployment: Deployment) -> Block:
+    """Below the sentence and the end of the log, in the thread."""
+    retry = ButtonElement(text="Retry", action_id="retry", value=deployment.id, style="primary")
+    logs = ButtonElement(text="Logs", action_id="logs", value=deployment.id)
+    return actions([retry, logs], block_id=f"broke-{deployment.id}")
+
+
 def research_summary(deployment: Deployment, victims: Sequence[VictimRow]) -> Message:
     """For the researchers' channel: the jobs that make room for a model, each with what became of it."""
     lines = [

@@ -32,17 +32,26 @@ class Now:
 def home(now: Now) -> dict:
     """A home tab, as views.publish takes it."""
     served = [d for d in now.deployments if d.state in (states.PREVIEW, states.STABLE)]
-    coming = [d for d in now.deployments if d not in served]
+    asking = [d for d in now.deployments if d.state in show.ASKING]
+    leaving = [d for d in now.deployments if d.state == states.DRAINING]
+    coming = [d for d in now.deployments if d not in (*served, *asking, *leaving)]
     blocks: list[Block] = [header("What is served")]
     blocks += [section(_served(d, now)) for d in served[:SHOWN]] or [section("Nothing yet.")]
     blocks += [divider(), header("What is coming")]
     blocks += [section(_coming(d, now)) for d in coming[:SHOWN]] or [section("Nothing is on its way.")]
+    if asking:
+        blocks += [divider(), header("What needs a person")]
+        blocks += [section(_coming(d, now)) for d in asking[:SHOWN]]
+    if leaving:
+        blocks += [divider(), section("Leaving: " + ", ".join(safe(d.model, 100) for d in leaving[:SHOWN]))]
     if now.waiting:
         blocks += [divider(), header("What waits for a decision")]
         blocks.append(section("\n".join(f"• {safe(r.repo, 100)}{_clock(now, r.id)}" for r in now.waiting[:SHOWN])))
     hidden = max(0, len(served) - SHOWN) + max(0, len(coming) - SHOWN) + max(0, len(now.waiting) - SHOWN)
     more = f" {plural(hidden, 'more row')} in `/status`." if hidden else ""
-    blocks += [divider(), section(f"*GPUs:* {safe(now.gpus.sentence)}\n*Cost today:* {safe(now.spent)}")]
+    held = f"{now.gpus.bar}\n" if now.gpus.bar else ""
+    blocks += [divider(), header("The cluster")]
+    blocks += [section(f"{held}*GPUs:* {safe(now.gpus.sentence)}\n*Cost today:* {safe(now.spent)}")]
     blocks.append(context(f"`/status`, `/status cluster`, `/status costs`, `/status history` say more.{more}"))
     return {"type": "home", "blocks": [block.to_dict() for block in blocks]}
 

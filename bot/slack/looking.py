@@ -82,7 +82,7 @@ class Looking:
                 deployments=found,
                 servers={d.id: queries.servers_of(db, d.id) for d in found},
                 waiting=waiting,
-                gpus=looks.gpus(self._scheduler.snapshot(())),
+                gpus=looks.gpus(self._scheduler.snapshot(()), self._scheduler.capacity()),
                 spent=looks.spent(looks.today(self._settings, now)),
                 at=now,
                 clocks=clocks,
