@@ -62,6 +62,7 @@ CARE = {
     "extend": "serve so much longer",
     "retire": "stop serving, and give the GPUs back",
     "retry": "try again where it broke, or test once more",
+    "rollback": "give its place back to the deployment that it replaced",
     "logs": "the end of the log that matters now",
 }
 """Verbs under /deploy → what they do. Each takes a deployment: its id, or its model."""

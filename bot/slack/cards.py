@@ -203,6 +203,8 @@ def _buttons(deployment: Deployment) -> list[ButtonElement]:
     see.append(button("Logs", "logs"))
     if deployment.plan.lasts_s is not None and deployment.state in TIMED:
         see.insert(0, button("Extend 12 h", "extend"))
+    if deployment.replaces is not None and deployment.state in TIMED:
+        see.insert(0, button("Roll back", "rollback"))
     match deployment.state:
         case deployments.BROKEN:
             return [button("Retry", "retry", "primary"), *see, button("Abandon", "abandon", "danger")]

@@ -19,14 +19,14 @@ from bot.slack.cards import LATER_S
 from bot.slack.graders import Graders
 from bot.slack.looking import Looking
 from bot.slack.text import block_code, safe, told
-from lifecycle import actions
+from lifecycle import actions, swapping
 from lifecycle.errors import DayzeroError, NotAllowed
 from lifecycle.ledger import Ledger
 from lifecycle.settings import Settings
 
 log = logging.getLogger("dayzero.slack")
 
-ACTIONS = {"retire": actions.retire, "retry": actions.retry}
+ACTIONS = {"retire": actions.retire, "retry": actions.retry, "rollback": swapping.rollback}
 """Verbs under /deploy that need nothing but the deployment."""
 
 EXTEND_HOURS = 12
@@ -86,6 +86,7 @@ class Listeners:
             "abandon": lambda name, by: actions.retire(ledger, name, by=by),
             "retire": lambda name, by: actions.retire(ledger, name, by=by),
             "extend": lambda name, by: actions.extend(ledger, name, EXTEND_HOURS, by=by),
+            "rollback": lambda name, by: swapping.rollback(ledger, name, by=by),
             "promote": lambda name, by: actions.promote(ledger, name, "stable", by=by),
             "demote": lambda name, by: actions.promote(ledger, name, "preview", by=by),
             "pass": lambda name, by: actions.promote(ledger, name, "preview", by=by),
