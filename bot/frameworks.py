@@ -1,6 +1,5 @@
 """A framework has a release: an image is built of it, and what waits for it may be tried again, with the evidence."""
 
-import json
 import sqlite3
 from dataclasses import replace
 from typing import Any
@@ -13,7 +12,7 @@ from lifecycle import actions, images, queries, releases, swapping
 from lifecycle.errors import Refused
 from lifecycle.ledger import Ledger
 from lifecycle.plans import Plan
-from lifecycle.records import Deployment, Event, Release
+from lifecycle.records import Release
 from lifecycle.servers import UP
 from lifecycle.settings import Settings
 
@@ -129,14 +128,3 @@ def _bare(plan: Plan) -> Plan:
     """Without the sentence about the image that it had, and without a forecast that is old by now."""
     kept = tuple(reason for reason in plan.reasons if not reason.startswith("It runs in the image "))
     return replace(plan, reasons=kept, forecast=None)
-
-
-def button_value(event: Event, deployment: Deployment) -> str:
-    """What the Retry button carries: see `from_button`."""
-    return json.dumps([deployment.id, event.detail.get("image", "")])
-
-
-def from_button(value: str) -> tuple[str, str]:
-    """(deployment, image)."""
-    name, image = json.loads(value)
-    return str(name), str(image)

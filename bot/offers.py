@@ -96,7 +96,9 @@ class Offers:
         if release.notes.get("kind") != QUANTIZED:
             return
         for deployment in queries.deployments(self._ledger.connection):
-            if deployment.model == release.notes["base"] and deployment.state in NEEDS_SERVER:
+            if deployment.model != release.notes["base"] or deployment.state not in NEEDS_SERVER:
+                continue
+            if not self._proposed("note.variant", release, deployment.id):
                 sentence = (
                     f"{release.repo} is an official quantized variant of {deployment.model}, which runs as "
                     f"{deployment.id} on {plural(deployment.plan.gpus, 'GPU')}; it would take {plan.gpus}."
@@ -106,18 +108,20 @@ class Offers:
                                   detail={"sentence": sentence, "next_step": step})  # fmt: skip
 
     def _propose_update(self, release: Release) -> None:
-        """Once for each card, however many commits follow."""
-        db, name = self._ledger.connection, release.notes["updates"]
-        query = "SELECT 1 FROM events WHERE kind = 'note.update' AND release_id = ?"
-        told = db.execute(query, (release.id,)).fetchone()
-        deployment = queries.deployment(db, name)
-        if told or deployment.state not in NEEDS_SERVER:
+        name = release.notes["updates"]
+        deployment = queries.deployment(self._ledger.connection, name)
+        if deployment.state not in NEEDS_SERVER or self._proposed("note.update", release, name):
             return
         changed = ", ".join(release.notes.get("changed", ())[:3])
         sentence = f"{release.repo} has a new revision ({changed} changed); {name} serves the one before."
-        step = f"To update: approve its card; once it is in preview, promote it and retire {name}."
+        step = f"`dayzero swap {name} --to {release.repo}` puts it there step by step."
         self._ledger.note("note.update", release_id=release.id, deployment_id=name,
                           detail={"sentence": sentence, "next_step": step})  # fmt: skip
+
+    def _proposed(self, kind: str, release: Release, deployment: str) -> bool:
+        """Once for each card, however many commits follow."""
+        query = "SELECT 1 FROM events WHERE kind = ? AND release_id = ? AND deployment_id = ?"
+        return self._ledger.connection.execute(query, (kind, release.id, deployment)).fetchone() is not None
 
     def facts(self, repo: str, revision: str | None) -> ModelFacts:
         """What the Hub says now."""

@@ -9,6 +9,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 
 from bot.mail import Mailer
 from bot.people import Directory
+from bot.slack import proposals
 from bot.slack.asked import Status
 from bot.slack.gate import SlackGate
 from bot.slack.graders import Graders
@@ -67,7 +68,7 @@ class Chat:
             status = Status(self._parts.settings, self._parts.ledger, self._parts.world.scheduler)
             Listeners(
                 app, self._parts.ledger, self._parts.offers, self._directory, self._looking, status, self._graders,
-                self._parts.settings,
+                proposals.clicks(self._parts),
             )  # fmt: skip
             handler = self._way_in(app)
             handler.connect()

@@ -1,16 +1,15 @@
 """Clicks and slash commands: acknowledged at once, then checked, then written into the ledger. No work is done here."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from slack_bolt import App
 
 from batch.hub import parse_reference
-from bot import frameworks, show
+from bot import show
 from bot.commands import HELP, parse
 from bot.commands import wishes as wishes_of
-from bot.frameworks import from_button
 from bot.naming import named
 from bot.offers import Offers
 from bot.people import Directory
@@ -22,7 +21,6 @@ from bot.slack.text import block_code, safe, told
 from lifecycle import actions, swapping
 from lifecycle.errors import DayzeroError, NotAllowed
 from lifecycle.ledger import Ledger
-from lifecycle.settings import Settings
 
 log = logging.getLogger("dayzero.slack")
 
@@ -40,14 +38,13 @@ class Listeners:
 
     def __init__(
         self, app: App, ledger: Ledger, offers: Offers, directory: Directory, looking: Looking, status: Status,
-        graders: Graders, settings: Settings,
+        graders: Graders, more: Mapping[str, Callable[[str, str], str]],
     ):  # fmt: skip
         self._ledger = ledger
-        self._settings = settings
         self._status_of = status
         self._offers = offers
         self._directory = directory
-        for action, run in self._clicks().items():
+        for action, run in (self._clicks() | dict(more)).items():
             # work in a lazy listener: an exception right after ack() in the same listener loses the ack (bolt 1.30)
             app.action(action)(ack=_ack, lazy=[self._click(run)])
         for command, run in {"/deploy": self._deploy, "/status": self._status, "/promote": self._promote}.items():
@@ -82,7 +79,6 @@ class Listeners:
             "later": decide("snoozed"),
             "skip": decide("skipped"),
             "retry": lambda name, by: actions.retry(ledger, name, by=by),
-            "again": lambda value, by: frameworks.again(ledger, self._settings, *from_button(value), by=by),
             "abandon": lambda name, by: actions.retire(ledger, name, by=by),
             "retire": lambda name, by: actions.retire(ledger, name, by=by),
             "extend": lambda name, by: actions.extend(ledger, name, EXTEND_HOURS, by=by),

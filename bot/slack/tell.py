@@ -3,13 +3,12 @@
 import json
 from pathlib import Path
 
-from slack_sdk.models.blocks import ButtonElement
-
-from bot import frameworks, promise, stories
+from bot import promise, stories
 from bot.people import Directory
-from bot.slack.cards import Message, message, release_card, research_summary
+from bot.slack import proposals
+from bot.slack.cards import Message, after_a_failure, message, release_card, research_summary
 from bot.slack.gate import SlackGate
-from bot.slack.text import actions, block_code, code, safe, section, told
+from bot.slack.text import block_code, code, safe, section, told
 from lifecycle import cursors, queries, releases
 from lifecycle.ledger import Ledger
 from lifecycle.records import Deployment, Event, Release
@@ -84,9 +83,9 @@ class Teller:
             blocks = [section(told(line))]
             if event.detail.get("tail"):
                 blocks.append(section(block_code(event.detail["tail"])))
-            if event.kind == frameworks.KIND:
-                again = ButtonElement(text="Retry", action_id="again", value=frameworks.button_value(event, deployment))
-                blocks.append(actions([again], block_id=f"again-{event.id}"))
+            blocks += proposals.buttons(event, self._ledger)
+            if event.kind == "deployment.broke":
+                blocks.append(after_a_failure(deployment))
             self._gate.put(f"event:{event.id}", self._channel, message(told(line, 300), blocks), thread_of=card)
         if event.detail.get("report"):
             self._report(event, deployment, card)
@@ -142,7 +141,8 @@ class Teller:
 
     def _notice(self, event: Event) -> None:
         said = stories.NOTICES[event.kind](event)
-        self._gate.put(f"event:{event.id}", self._channel, message(told(said, 300), [section(told(said))]))
+        blocks = [section(told(said)), *proposals.buttons(event, self._ledger)]
+        self._gate.put(f"event:{event.id}", self._channel, message(told(said, 300), blocks))
 
 
 def _card_key(release: Release) -> str:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from bot.watch.kinds import Kin, kin, silence
-from lab.slack.person import words
+from lab.slack.person import buttons, words
 from lifecycle import queries, releases
 from lifecycle.settings import Watch
 from tests.bot.office import MODEL, Office
+from tests.waiting import until
 
 
 def card(base: str, relation: str) -> str:
@@ -103,8 +104,38 @@ def test_a_variant_of_what_is_served_is_proposed_as_a_swap(office: Office) -> No
         office.look()
     (said,) = [words(m) for m in office.alice.messages("#models") if "official quantized" in words(m)]
     assert f"acme/tiny-FP8 is an official quantized variant of {MODEL}" in said
-    assert f"runs as {made} on 2 GPUs; it would take 2" in said and f"retire {made}" in said
+    assert f"runs as {made} on 2 GPUs; it would take 2" in said
+    assert f"dayzero swap {made} --to acme/tiny-FP8" in said
     assert office.alice.sees("#models", "quantized of acme/tiny")
+
+
+def test_the_swap_that_is_proposed_is_one_click(office: Office) -> None:
+    """A push to the variant proposes it no second time; the button begins the swap, for approvers only."""
+    guards = office.settings.cluster.guards.model_copy(update={"max_nodes": 8})
+    cluster = office.settings.cluster.model_copy(update={"guards": guards})
+    office.settings = office.settings.model_copy(update={"cluster": cluster})
+    office.restart()
+    office.chat.connect()
+    office.publish()
+    office.look()
+    ledger = office.parts.ledger
+    (release,) = queries.releases_in(ledger.connection, releases.OFFERED)
+    made = ledger.approve(release, release.plan, by="alice")
+    for event in ("cached", "healthy", "listed", "passed"):
+        ledger.move_deployment(queries.deployment(ledger.connection, made), event)
+    office.publish("acme/tiny-FP8")
+    office.look()
+    office.hub.push("acme/tiny-FP8", {"notes.json": "1"})
+    for _ in range(2):
+        office.look()
+    (proposal,) = [m for m in office.alice.messages("#models") if "swap" in buttons(m)]
+    office.bob.click("swap", "#models", proposal["ts"])
+    until(lambda: office.bob.sees("#models", "Only approvers"), 30, "the answer to bob")
+    assert len(queries.deployments(ledger.connection)) == 1
+    office.alice.click("swap", "#models", proposal["ts"])
+    until(lambda: len(queries.deployments(ledger.connection)) == 2, 30, "the successor")
+    _, successor = queries.deployments(ledger.connection)
+    assert (successor.model, successor.replaces) == ("acme/tiny-FP8", made)
 
 
 def test_the_dry_run_shows_what_would_have_been(office: Office) -> None:
