@@ -15,6 +15,10 @@ from lifecycle.submission import cancel, look, submit_once
 from lifecycle.world import World
 
 
+REQUEUE_PAUSE_S = 300
+"""So long after a requeue a pause before the start is the scheduler's own; later a person has set it."""
+
+
 def step_server(world: World, deployment: Deployment, server: Server, snapshot: Snapshot) -> None:
     """Take one step of one server."""
     job = queries.job(world.ledger.connection, job_key(deployment.id, "serve", server.n))
@@ -84,6 +88,8 @@ def _queued(world: World, deployment: Deployment, server: Server, job: Job, seen
     if seen.state is JobState.RUNNING:
         _running(world, server, seen)
         return
+    if seen.reason == "BeginTime" and world.clock() - server.since < REQUEUE_PAUSE_S and server.started_at:
+        world.scheduler.hurry(seen.handle)
     show = {"stage": "queue", "reason": seen.reason, "expected_start": seen.expected_start, "handle": seen.handle}
     _progress(world, deployment, show)
 

@@ -25,6 +25,8 @@ import sys
 import time
 from pathlib import Path
 
+from batch.payloads.engine_leftovers import sweep
+
 WARNED = 99
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 POLL_S = 0.05
@@ -91,7 +93,7 @@ def supervise(rank: dict, number: int, stop: Stop, log, stop_s: float) -> int:
     except OSError as error:
         say(f"{rank['argv'][0]} can't be started: {error.strerror}")
         return 127
-    kill_at = None
+    kill_at, began = None, time.time()
     while engine.poll() is None:
         if stop.asked and kill_at is None:
             kill_at = time.monotonic() + stop_s
@@ -102,6 +104,8 @@ def supervise(rank: dict, number: int, stop: Stop, log, stop_s: float) -> int:
             break
         time.sleep(POLL_S)
     bury(engine)
+    if left := sweep(began - 1):
+        say(f"{left} pieces of shared memory that the engine left in /dev/shm are removed")
     code = engine.returncode
     say(f"rank {number} {'ended as it was told' if stop.asked else 'ended by itself'}, exit status {code}")
     if stop.was_warned:

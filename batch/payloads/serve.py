@@ -14,6 +14,7 @@ import traceback
 from pathlib import Path
 
 from batch.payloads.launch.allocation import Allocation, this_job
+from batch.payloads.launch.claim import other_job
 from batch.payloads.launch.failures import Failure
 from batch.payloads.launch.ladder import Ladder
 from batch.payloads.launch.order import BadOrder, Order, read_order
@@ -34,6 +35,9 @@ def main(argv: list[str] | None = None) -> int:
     folder = options.run_folder.absolute() / "servers" / str(options.server)
     allocation = this_job()
     folder.mkdir(parents=True, exist_ok=True)
+    if other := other_job(folder, allocation.job):  # nothing is written there: it is the other's
+        print(f"Job {other} serves from {folder} already. Wait for its end, or use another --server.", file=sys.stderr)
+        return 1
     report = Report(folder, allocation)
     report.begin()
     failure = serve(folder, allocation, report, signals)

@@ -27,3 +27,21 @@ def test_a_requeued_job_that_is_still_being_ended_does_not_load(tmp_path: Path) 
     tick(town.world)
     assert queries.servers_of(town.ledger.connection, NAME)[0].state == servers.LOADING
     town.ledger.close()
+
+
+def test_a_requeued_server_is_hurried_but_a_begin_time_that_a_person_set_is_kept(tmp_path: Path) -> None:
+    """Slurm's pause after a requeue is skipped; what an administrator put off, five minutes later, is not."""
+    town = Town(tmp_path)
+    approve(town)
+    run(town, deployments.PREVIEW)
+    handle = town.scheduler.handle_of(f"dz-{NAME}-serve-1")
+    town.scheduler.set(handle, JobState.QUEUED, reason="BeginTime", restarts=1)
+    for _ in range(3):
+        tick(town.world)
+    (server,) = queries.servers_of(town.ledger.connection, NAME)
+    assert server.state == servers.QUEUED and town.scheduler.hurried
+    town.scheduler.hurried.clear()
+    town.clock.now += 400
+    tick(town.world)
+    assert not town.scheduler.hurried
+    town.ledger.close()

@@ -35,6 +35,7 @@ class TownScheduler:
     name: str = "town"
     jobs: dict[str, Sighting] = field(default_factory=dict)
     submissions: list[str] = field(default_factory=list)
+    hurried: list[str] = field(default_factory=list)
     questions: int = 0
     silent: bool = False
     kill_after_submit: bool = False
@@ -65,6 +66,9 @@ class TownScheduler:
 
     def cancel(self, handle: str, *, gently: bool = False) -> None:
         self.set(handle, JobState.CANCELLED)
+
+    def hurry(self, handle: str) -> None:
+        self.hurried.append(handle)
 
     def tell(self, handle: str, message: str) -> None:
         pass
