@@ -54,6 +54,7 @@ PREVIEW = ("cached", "healthy", "listed", "passed")
         ("retire acme/tiny", {"verb": "retire", "deployment": "acme/tiny"}),
         ("retry tiny", {"verb": "retry"}),
         ("logs tiny", {"verb": "logs"}),
+        ("rollback tiny --because slow", {"verb": "rollback", "because": "slow"}),
         ("acme/my\u200b_model\u200b —for 2d", {"verb": "", "model": "acme/my_model", "hours": 48}),
         ("acme/tiny --nodes 2 --gpus 4 --context 4096 --engine vllm", {"nodes": 2, "gpus": 4, "context": 4096}),
     ],
@@ -106,6 +107,11 @@ def test_extend_by_word_and_by_button(office: Office) -> None:
 def test_retry_logs_and_retire_by_word(office: Office) -> None:
     """The same actions as the buttons; a log that is not there yet is said so."""
     name = bring_to(office, deployments.BROKEN, "broke")
+    assert office.alice.command("/deploy", f"rollback {name}")
+    answered(office, "has replaced nothing")
+    office.chat.tell()
+    failure = office.alice.thread("#models", office.alice.messages("#models")[0]["ts"])[-1]
+    assert "It broke while CACHING" in words(failure) and buttons(failure) == ["retry", "logs"]
     assert office.bob.command("/deploy", f"logs {name}")
     office.bob.sees("#models", "has no log yet")
     assert office.alice.command("/deploy", f"retry {name}")
