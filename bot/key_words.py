@@ -46,7 +46,7 @@ def teams(verb: argparse.ArgumentParser, parser_class: type[argparse.ArgumentPar
     made.add_argument("--models", help="its keys call no other models: names or globs, with commas; empty: all")
     _limits(made)
     made = kinds.add_parser("drop", help="forget its limits; its keys stay", allow_abbrev=False)
-    made.add_argument("name", metavar="TEAM")
+    made.add_argument("name", metavar="TEAM", help="as in the keys' --team")
     kinds.add_parser("list", help="teams with limits of their own", allow_abbrev=False)
 
 

@@ -22,8 +22,8 @@ from gateway.auth.limits import Limits
 from gateway.auth.windows import DAY_COST, DAY_TOKENS, MONTH_COST, MONTH_TOKENS, NANO, REQUESTS, TOKENS
 from gateway.call import Call
 from gateway.errors import ApiError
-from gateway.log import say
-from gateway.store import read_only
+from gateway.log import note, say
+from gateway.store import Where, read_only
 
 LOOK_S = 1.0
 CHECK_S = 60.0
@@ -58,11 +58,12 @@ class Ticket:
 class Limiter:
     """Implements admission.Check. One of each worker, on its event loop's thread."""
 
-    def __init__(self, board: Path, database: Path, clock: Callable[[], float] = time.time):
-        """Raises OSError when the board can't be had."""
+    def __init__(self, board: Path, database: Where, clock: Callable[[], float] = time.time, hear: Callable = note):
+        """`hear(event, fields)` is told of each refusal. Raises OSError when the board can't be had."""
         self._board = Board(board)
         self._database = database
         self._clock = clock
+        self._hear = hear
         self._tickets: dict[str, Ticket] = {}
         self._subjects: dict[int, tuple[Key, tuple[Subject, ...]]] = {}
         self.refused: Counter[tuple[str, str]] = Counter()
@@ -190,7 +191,7 @@ class Limiter:
                         held = board.costs_held(at)
                         refusal.of_costs(subject.whose, subject.limits, words, at, held, cost, now)
             except refusal.OverLimit as refused:
-                self.refused[subject.kind, refused.limit] += 1
+                self._refuse(call, subject, refused)
                 call.lines += refusal.headers([(s.limits, at) for s, at in lines], words)
                 raise
             for subject, at in lines:
@@ -207,6 +208,14 @@ class Limiter:
         ticket.cost += cost
         ticket.subjects += subjects
         self._tickets[call.id] = ticket
+
+    def _refuse(self, call: Call, subject: Subject, refused: refusal.OverLimit) -> None:
+        """A log line, and no row: whoever hammers against a limit must not make the ledger grow."""
+        call.settled = True
+        self.refused[subject.kind, refused.limit] += 1
+        self._hear(
+            "refused.limit", {"id": call.id, "key": call.caller.prefix, "of": subject.line, "limit": refused.limit}
+        )
 
     def _line(self, subject: Subject, now: float) -> int:
         """Where the subject is on the board, with a current day and month. sqlite3.Error, BoardFull."""

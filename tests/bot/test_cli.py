@@ -247,7 +247,7 @@ def test_check_and_gauntlet_answer_in_json_with_their_status(desk: Desk) -> None
 # Ways to be wrong -----------------------------------------------------------------------------------------------
 
 WRONG_WORDS = [
-    (["staus"], "Did you mean status?"),
+    (["staus"], "Did you mean status"),
     (["status", "--jsn"], "--json"),
     (["deploy"], "required: MODEL"),
     (["deploy", "acme/x", "--nodes", "0"], "whole number"),

@@ -30,7 +30,7 @@ from tests.gateway.test_limits_board import NOON, call, key
 from gateway.auth.limits import Limits
 
 folder, kind, most = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-limiter = Limiter(folder / "limits.board", folder / "gateway.db", lambda: NOON)
+limiter = Limiter(folder / "limits.board", folder / "gateway.db", lambda: NOON, lambda *_: None)
 caller = key(Limits(**{kind: most}))
 print("ready", flush=True)
 sys.stdin.readline()
@@ -105,7 +105,7 @@ def test_four_processes_let_in_exactly_as_many_as_the_limit_says(place, kind: st
 
 
 def limiter(place: Path, now: float = NOON) -> Limiter:
-    return Limiter(place / "limits.board", place / "gateway.db", lambda: now)
+    return Limiter(place / "limits.board", place / "gateway.db", lambda: now, lambda *_: None)
 
 
 HOLD = """
