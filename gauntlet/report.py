@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from gauntlet.agreement import Agreement
 from gauntlet.answers import FAIL, NOT_EVALUATED, PASS, UNSCORED
+from gauntlet.charts import charts_of
 from gauntlet.comparison import BETTER, SAME, UNKNOWN, WORSE, Difference
 from gauntlet.runfiles import Run
 from gauntlet.verdict import Rate, SuiteVerdict
@@ -67,12 +68,17 @@ def render_report(conclusion: Conclusion) -> str:
             asked_again=sum("earlier" in record for record in records),
             by_people=sum("people" in record for record in records),
             counts=_count(records),
+            charts=charts_of(records, conclusion.before, conclusion.run.subject, _subject(conclusion.baseline)),
             finished=_day(max((record["at"] for record in records if record["at"]), default=None)),
             script=Markup(script),
             script_hash=digest,
             style=Markup((HERE / "report.css").read_text(encoding="utf-8")),
         )
     )
+
+
+def _subject(run: Run | None) -> Mapping[str, Any]:
+    return run.subject if run is not None else {}
 
 
 def name_of(run: Run) -> str:

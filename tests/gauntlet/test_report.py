@@ -13,8 +13,10 @@ import pytest
 
 from gauntlet.conclude import conclude
 from gauntlet.picture import BROWSERS, FLAGS
+from gauntlet.runfiles import read_run
 from gauntlet.runner import main
 from tests.gauntlet.backend import Backend
+from tests.gauntlet.oracle import Oracle
 
 ATTACK = (
     "</pre></details><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
@@ -108,3 +110,31 @@ def test_without_a_browser_there_is_a_report_and_no_picture(
     monkeypatch.setattr("gauntlet.picture.BROWSERS", ())
     verdict = conclude(prepared("http://127.0.0.1:9"))
     assert verdict.picture is None and verdict.report.exists()
+
+
+def test_load_is_drawn_with_its_distribution_and_price(prepared: Callable[..., Path]):
+    """A chart and a table for each load, the run before beside it, the price of a million tokens; phones scroll it."""
+    subject = {"model": "lab/tiny", "gpus": 8, "gpu_hour_price": 2.5}
+    home = None
+    for _ in range(2):
+        with Oracle() as model:
+            folder = prepared(model, suites=None, only="performance", subject=subject, baseline=home)
+            model.know(read_run(folder).samples)
+            main(["--folder", str(folder), "--shard", "0"])
+        conclude(folder)
+        home = folder
+    page = (home / "report.html").read_text()
+    assert page.count('<svg class="load"') == 3 and page.count('class="knee"') == 3 and 'class="old"' in page
+    assert re.search(r"A million tokens at this rate cost [0-9.]+ of GPU time \([0-9.]+ before\)", page)
+    assert "Between tokens, ms" in page and "nan" not in page
+
+
+def test_what_was_left_out_is_said(prepared: Callable[..., Path]):
+    """A plan without tools is not blamed for them, and nobody believes that they were tested."""
+    with Oracle() as model:
+        folder = prepared(model, suites=None, only="sanity")
+        model.know(read_run(folder).samples)
+        main(["--folder", str(folder), "--shard", "0"])
+    conclude(folder)
+    page = (folder / "report.html").read_text()
+    assert "Left out, for it is not offered here:" in page and "sanity/tool-weather (tools)" in page
