@@ -95,7 +95,7 @@ def why(release: Release, deployment: Deployment | None) -> tuple[str, str]:
         if release.plan is None:
             return (
                 release.refusal or "It has no plan.",
-                f"Try `/deploy {repo} --context 4096`, more nodes, or a quantized variant.",
+                f"Try `/deploy {repo} --quant fp8`, `--context 4096`, or more nodes with `--nodes`.",
             )
         return "Nobody has decided about it.", "Approve it, or skip it."
     if deployment.state == states.BROKEN:
@@ -106,9 +106,9 @@ def why(release: Release, deployment: Deployment | None) -> tuple[str, str]:
     return f"It is {deployment.state}. {progress(deployment)}".strip(), remedy.format(repo=repo)
 
 
-FALL_BACK = "Or cancel it and fall back: `/deploy {repo} --engine transformers`."
+FALL_BACK = "Or cancel it and fall back: `/deploy {repo} --engine transformers`, or `--nodes` with more of them."
 SMALLER = (
-    "Less starts sooner: cancel it, then `/deploy {repo} --nodes 1` or `--context 4096`, or deploy a quantized variant."
+    "Less starts sooner: cancel it, then `/deploy {repo} --quant fp8`, `--nodes 1` or `--context 4096`."
 )
 REMEDIES: Mapping[str, str] = {
     states.CACHING: "The download job's log says how it goes: `/status` with its name. A quantized variant is smaller.",

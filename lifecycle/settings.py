@@ -197,7 +197,7 @@ class Watch(Section):
     settle_s: float = Field(default=60, ge=0)  # no commit for this long before a release counts as complete
     announce_since_days: float = Field(default=0, ge=0)  # on the first look: announce what is younger than this
     kinds: tuple[Kind, ...] = ("model", "finetune", "quantized")  # announced; requantized: not by its org or a partner
-    partners: tuple[str, ...] = ()  # organisations whose quantized variants count as official
+    partners: tuple[str, ...] = ()  # their quantized variants of what we watch are official, and looked for
     ignore: tuple[str, ...] = ()  # names that are never announced; * stands for any letters: "*-draft", "acme/*-base"
     promise_hours: float = Field(default=24, gt=0)  # from publication to preview; cards show what is left of it
     warn_hours: tuple[float, ...] = (12, 20)  # the channel is warned so many hours after publication
@@ -215,7 +215,7 @@ class Slack(Section):
     """`approvers` are Slack user ids, e-mail addresses or @usergroups. Empty `channel`: no Slack."""
 
     channel: str = ""
-    research_channel: str = ""
+    research_channel: str = ""  # whose jobs make room, and owners whom nobody knows; empty: as `channel`
     grading_channel: str = ""  # where people grade what the Gauntlet left open; empty: by CSV only
     graders: int = Field(default=2, ge=1)  # people who must agree before an answer counts as graded
     approvers: tuple[str, ...] = ()
@@ -295,6 +295,14 @@ class Oidc(Section):
     grants: Mapping[str, Grant] = Field(default_factory=dict)  # who fits none of them is refused
 
 
+class Tracing(Section):
+    """OpenTelemetry: a span for each call. Needs `dayzero[tracing]`."""
+
+    endpoint: str = Field(default="", pattern="^(https?://.*)?$")  # OTLP over HTTP, http://collector:4318; empty: off
+    share: float = Field(default=1, ge=0, le=1)  # of the calls whose caller doesn't trace; a caller who does decides
+    service: str = "dayzero-gateway"  # what the spans call us
+
+
 class Gateway(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
@@ -309,6 +317,7 @@ class Gateway(Section):
     first_byte_s: float = Field(default=600, gt=0)  # a server that sends nothing at all for so long is given up
     between_bytes_s: float = Field(default=300, gt=0)  # and one that fell silent within its answer
     queue: Queue = Queue()
+    tracing: Tracing = Tracing()
     admin_host: str = "127.0.0.1"
     admin_port: int | None = Field(default=None, ge=0, le=65535)  # of the admin API; empty: there is none
     oidc: Mapping[str, Oidc] = Field(default_factory=dict)

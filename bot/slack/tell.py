@@ -25,7 +25,7 @@ class Teller:
         self._channel = settings.slack.channel
         self._warn_minutes = settings.cluster.guards.warn_minutes
         self._promise_hours = settings.watch.promise_hours
-        self._research = settings.slack.research_channel
+        self._research = settings.slack.research_channel or settings.slack.channel
         self._ledger = ledger
         self._gate = gate
         self._shown: dict[int, int] = {}  # release → hash of the row that its card was last drawn from
@@ -113,7 +113,7 @@ class Teller:
         user = self._directory.slack_id_of_user(slurm_user)
         if user is not None:
             self._gate.put(key, self._gate.direct(user), message(told(said, 300), [section(told(said))]))
-        elif self._research:
+        else:
             text = f"{safe(slurm_user)}: {told(said)}"
             self._gate.put(key, self._research, message(text, [section(text)]))
 
@@ -127,14 +127,11 @@ class Teller:
         for user in sorted({v.user for v in made_room}):
             said = stories.back_for(user, deployment, made_room, taken)
             self._direct(f"event:{event.id}:back:{user}", user, said)
-        if self._research:
-            said = stories.back_for_all(deployment, made_room, taken)
-            self._gate.put(f"event:{event.id}:back", self._research, message(told(said, 300), [section(told(said))]))
+        said = stories.back_for_all(deployment, made_room, taken)
+        self._gate.put(f"event:{event.id}:back", self._research, message(told(said, 300), [section(told(said))]))
 
     def _summary(self, deployment: Deployment) -> None:
         """One message for all researchers, kept up to date: who makes room for this model, and how each job is."""
-        if not self._research:
-            return
         victims = queries.victims_of(self._ledger.connection, deployment.id)
         said = research_summary(deployment, victims)
         self._gate.put(f"victims:{deployment.id}", self._research, said)

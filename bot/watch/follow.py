@@ -44,7 +44,8 @@ def _undecided(ledger: Ledger, release: Release, found: Difference) -> None:
             ledger.move_release(release, "renamed", detail={"before": release.repo, "repo": name}, repo=name)
         return
     if release.repo in found.gone:
-        ledger.move_release(release, "withdrawn", detail={"gone": True})
+        said = "It is gone from the Hub, or private."
+        ledger.move_release(release, "withdrawn", detail={"gone": True}, refusal=said, plan=None)
         return
     commit = found.moved.get(name, release.revision)
     if _taken(ledger, name, commit):

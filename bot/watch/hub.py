@@ -63,7 +63,9 @@ class HubWatch:
 
     @property
     def sources(self) -> list[str]:
-        return [f"hub:{name}" for name in (*self._watch.organizations, *self._watch.models)]
+        """Partners, too: their variants of our models are official."""
+        watch = self._watch
+        return [f"hub:{name}" for name in dict.fromkeys((*watch.organizations, *watch.models, *watch.partners))]
 
     def rest_s(self) -> float:
         return self._pages.rest_s()

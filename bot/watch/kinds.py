@@ -67,8 +67,17 @@ def _by_name(repo: str) -> Kin | None:
     return None
 
 
+def _of_ours(found: Kin, watch: Watch) -> bool:
+    """Is it an official variant of a model that is watched, by its organisation or by name?"""
+    known = found.base in watch.models or found.base.partition("/")[0] in watch.organizations
+    return found.kind == QUANTIZED and known
+
+
 def silence(repo: str, found: Kin, watch: Watch) -> str:
     """Why it is not announced; empty: it is."""
+    org = repo.partition("/")[0]
+    if org in watch.partners and org not in watch.organizations and not _of_ours(found, watch):
+        return f"of {org}, a partner, only quantized variants of what we watch are"
     for pattern in watch.ignore:
         if fnmatchcase(repo.lower(), pattern.lower()) or fnmatchcase(repo.partition("/")[2].lower(), pattern.lower()):
             return f"watch.ignore has {pattern}"

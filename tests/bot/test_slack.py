@@ -228,6 +228,30 @@ def test_watch_failures_are_transient(office: Office) -> None:
         office.parts.hub_watch.look("hub:acme")
 
 
+def test_an_owner_whom_nobody_knows_is_told_in_the_channel(office: Office) -> None:
+    """Where researchers have no channel of their own, in the one that there is; the summary, too, kept up to date."""
+    slack = office.settings.slack.model_copy(update={"research_channel": ""})
+    office.settings = office.settings.model_copy(update={"slack": slack})
+    office.restart()
+    office.publish()
+    office.look()
+    ledger = office.parts.ledger
+    (release,) = queries.releases_in(ledger.connection, releases.OFFERED)
+    stranger = replace(BOB, user="nobody-knows-me")
+    made = ledger.approve(
+        release, replace(release.plan, forecast=Forecast(starts_at=None, victims=(stranger,))), by="alice"
+    )
+    office.look()
+    shown = "\n".join(words(m) for m in office.alice.messages("#models"))
+    assert "nobody-knows-me: Heads-up: your job 17" in shown and "1 research job make room" in shown
+    (victim,) = queries.victims_of(ledger.connection, made)
+    ledger.move_victim(victim, "cancelled")
+    office.look()
+    shown = [words(m) for m in office.alice.messages("#models")]
+    assert any("nobody-knows-me" in m and "please submit it again" in m for m in shown)
+    assert sum("make room for" in m for m in shown) == 1 and any("must be resubmitted" in m for m in shown)
+
+
 def test_when_the_nodes_come_back_those_who_made_room_hear_it(office: Office) -> None:
     """With the GPU-hours that were taken and what has become of each job; whose job was spared hears nothing."""
     office.publish()

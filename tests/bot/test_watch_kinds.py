@@ -51,6 +51,17 @@ def test_the_rules_say_why() -> None:
         assert silence("acme/x", Kin(kind), watch) == f"watch.kinds has no {kind}"
 
 
+def test_of_a_partner_only_variants_of_ours_are_announced() -> None:
+    """Its thousand other repositories are not; an organisation that is watched as well is like any other."""
+    watch = Watch(organizations=("acme",), models=("solo/One",), partners=("best",))
+    assert silence("best/Tiny-FP8", Kin("quantized", "acme/Tiny"), watch) == ""
+    assert silence("best/One-FP8", Kin("quantized", "solo/One"), watch) == ""
+    for found in (Kin("quantized", "else/Tiny"), Kin("finetune", "acme/Tiny"), Kin("model")):
+        assert "best, a partner" in silence("best/x", found, watch)
+    both = Watch(organizations=("acme", "best"), partners=("best",))
+    assert silence("best/x", Kin("model"), both) == ""
+
+
 @pytest.fixture
 def office(tmp_path: Path):
     with contextlib.ExitStack() as stack:
