@@ -5,7 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from gateway import metrics
+from gateway import metrics, openapi
 from gateway.auth.key import Key
 from gateway.credentials import resolve
 from gateway.errors import ApiError
@@ -84,6 +84,10 @@ async def _usage(gate: Gate, scope: dict) -> Answer:
     return Answer(*await usage.answer(gate, await caller(gate, scope), scope["query_string"]))
 
 
+async def _openapi(gate: Gate, scope: dict) -> Answer:
+    return Answer(JSON, json.dumps(openapi.document()).encode())
+
+
 async def _models_page(gate: Gate, scope: dict) -> Answer:
     return Answer(HTML, await models.render(gate), headers=SECURITY)
 
@@ -107,6 +111,7 @@ ROUTES: dict[str, Route] = {
     "/": _models_page,
     "/try": _try_page,
     "/usage": _usage_page,
+    "/openapi.json": _openapi,
     "/healthz": _health,
     "/readyz": _ready,
     "/metrics": _metrics,
