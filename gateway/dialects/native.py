@@ -5,7 +5,6 @@ from typing import Any
 
 from gateway.call import Call
 from gateway.dialects import multipart
-from gateway.dialects.counts import read
 from gateway.wire import LONGEST_EVENT, Garbage, OpenAIWire, dumps, last_boundary, loads, parse_event, split
 
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
@@ -92,7 +91,7 @@ class EventsWire(OpenAIWire):
                 usage = holder.get("usage") if isinstance(holder, dict) else None
                 if isinstance(usage, dict):
                     self._usage |= {name: value for name, value in usage.items() if value is not None}
-        if read(self._usage) is not None:
+        if self.done:  # what stands in a stream's first event is not what was used
             self._call.count(self._usage)
 
     def end(self) -> bytes:
