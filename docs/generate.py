@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from bot.commands import HELP
 from bot.hooks.catalogue import CATALOGUE
+from docs.planning_page import planning
 from lifecycle import deployments, releases, servers, swaps, victims
 from lifecycle.deployments import DEPLOYMENT
 from lifecycle.machine import BROKE_IN, Machine
@@ -259,6 +260,7 @@ def webhooks() -> str:
 
 PAGES = {
     "machines.md": machines,
+    "planning.md": lambda: planning(NOTICE),
     "settings.md": settings,
     "slack-manifest.yaml": manifest,
     "webhooks.md": webhooks,

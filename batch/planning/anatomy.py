@@ -38,6 +38,9 @@ class Anatomy:
     kv: tuple[KvLayers, ...]
     slices: tuple[int, ...] = ()  # widths that tensor parallelism cuts; each slice must be a multiple of `block`
     block: int | None = None
+    experts: int = 0  # routed ones, of each layer that has them
+    expert_slices: tuple[int, ...] = ()  # as `slices`, of the experts: expert parallelism leaves these whole
+    expert_share: float = 0.0  # of the weights, estimated low: what is not experts is copied by data parallelism
 
     def kv_bytes(self, tokens: int, tensor_parallel: int = 1) -> int:
         """Memory of one sequence on one rank that holds all layers."""
@@ -65,17 +68,52 @@ def anatomy(config: Mapping[str, Any]) -> Anatomy:
         or (1 if text.get("multi_query") and not text.get("new_decoder_architecture") else heads)
     )
     kv = _kv_layers(text, kinds, layers, kv_heads, _number(text, "head_dim", "kv_channels") or hidden // heads)
+    vocab = _number(text, "vocab_size") or 0
+    mixture = _mixture(text, layers, hidden, heads, vocab)
     return Anatomy(
         layers=layers,
         heads=heads,
         kv_heads=0 if any(group.replicated for group in kv) else max((g.heads for g in kv), default=kv_heads),
         hidden=hidden,
-        vocab=_number(text, "vocab_size") or 0,
+        vocab=vocab,
         tied=bool(text.get("tie_word_embeddings", config.get("tie_word_embeddings", False))),
         kv=kv,
-        slices=tuple(n for n in (_number(text, "intermediate_size"), _number(text, "moe_intermediate_size")) if n),
+        slices=tuple(n for n in (_number(text, "intermediate_size"),) if n and n not in mixture.widths),
         block=weight_block(config),
+        experts=mixture.experts,
+        expert_slices=mixture.widths,
+        expert_share=mixture.share,
     )
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """The experts of a mixture: how many in a layer, how wide, and what share of all weights they are."""
+
+    experts: int = 0
+    widths: tuple[int, ...] = ()
+    share: float = 0.0
+
+
+def _mixture(text: Mapping[str, Any], layers: int, hidden: int, heads: int, vocab: int) -> Mixture:
+    """No experts: an empty one. Attention is counted generously, so that the share is rather too low."""
+    inner = text.get("ffn_config") if isinstance(text.get("ffn_config"), Mapping) else {}
+    experts = _number(text, *EXPERTS) or _number(inner, "moe_num_experts") or 0
+    own = _number(text, "moe_intermediate_size")
+    width = own or _number(inner, "ffn_hidden_size") or _number(text, "intermediate_size")
+    if experts < 2 or not width:
+        return Mixture(0, (own,) if own else ())
+    dense = min(layers, _number(text, "first_k_dense_replace") or 0)
+    every = _number(text, "decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_freq") or 1
+    with_experts = max(1, (layers - dense) // every)
+    routed = with_experts * experts * 3 * hidden * width
+    shared = with_experts * (_number(text, "n_shared_experts") or 0) * 3 * hidden * width
+    mlp = (layers - with_experts) * 3 * hidden * (_number(text, "intermediate_size") or 0)
+    attention = layers * 4 * hidden * heads * (_number(text, "v_head_dim", "head_dim") or hidden // heads)
+    return Mixture(experts, (width,), routed / (routed + shared + mlp + attention + 2 * vocab * hidden))
+
+
+EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
 
 
 def _kv_layers(

@@ -1,7 +1,7 @@
 """Ways to spread a model over nodes and GPUs, the cheapest first, and what each costs on one GPU. Pure."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from batch.planning.anatomy import Anatomy
 
@@ -15,6 +15,8 @@ class Layout:
     gpus_per_node: int
     tensor_parallel: int
     pipeline_parallel: int
+    data_parallel: int = 1  # copies of everything but the experts, each with a cache of its own
+    expert_parallel: bool = False  # experts are dealt to the GPUs whole, instead of cut
 
     @property
     def gpus(self) -> int:
@@ -50,6 +52,26 @@ def piped_layouts(max_nodes: int, per_node: int) -> Iterator[Layout]:
         yield Layout(nodes, gpus, tensor, nodes * gpus // tensor)
 
 
+def with_experts(model: Anatomy, source: Iterable[Layout]) -> Iterator[Layout]:
+    """The layouts, each followed by the same with experts dealt whole where the model is a mixture of them."""
+    for layout in source:
+        yield layout
+        if model.experts and layout.gpus > 1:
+            yield replace(layout, expert_parallel=True)
+
+
+def copied_layouts(model: Anatomy, max_nodes: int, per_node: int) -> Iterator[Layout]:
+    """For mixtures whose cache can't be cut (MLA): attention copied to each GPU of whole nodes, experts dealt whole.
+
+    Each GPU keeps the cache of its own requests only, where tensor parallel ranks would all keep that of all of them.
+    One request is slower for it, so that this comes last.
+    """
+    if model.experts and not model.kv_heads:
+        for nodes in range(1, max_nodes + 1):
+            if nodes * per_node > 1:
+                yield Layout(nodes, per_node, 1, 1, nodes * per_node, True)
+
+
 def why_not(model: Anatomy, layout: Layout) -> str:
     """Why the model can't be cut that way, or '' when it can."""
     tensor, pipeline = layout.tensor_parallel, layout.pipeline_parallel
@@ -57,7 +79,9 @@ def why_not(model: Anatomy, layout: Layout) -> str:
         return f"{model.heads} attention heads can't be divided by {tensor}"
     if model.kv_heads and model.kv_heads % tensor and tensor % model.kv_heads:
         return f"{model.kv_heads} key-value heads can't be divided by {tensor}"
-    for width in model.slices:
+    if layout.expert_parallel and model.experts < layout.gpus:
+        return f"{model.experts} experts can't be dealt to {layout.gpus} GPUs"
+    for width in (*model.slices, *(() if layout.expert_parallel else model.expert_slices)):
         if width % tensor:
             return f"a layer {width} wide can't be divided by {tensor}"
         if model.block and (width // tensor) % model.block:
@@ -75,6 +99,9 @@ def memory_per_gpu(model: Anatomy, layout: Layout, demand: Demand, overhead: int
 def weights_share(model: Anatomy, layout: Layout, weights: int) -> int:
     """Of the fullest pipeline stage: its layers (rounded up) and one end's embeddings."""
     stages = layout.pipeline_parallel
+    if layout.data_parallel > 1:
+        experts = round(weights * model.expert_share)
+        return weights - experts + -(-experts // layout.gpus)
     if stages == 1:
         return -(-weights // layout.tensor_parallel)
     table = min(model.vocab * model.hidden * 2, weights // 2)
@@ -86,7 +113,8 @@ def weights_share(model: Anatomy, layout: Layout, weights: int) -> int:
 def kv_share(model: Anatomy, layout: Layout, demand: Demand) -> int:
     """At least one request of full length; else `concurrency` requests of the usual length."""
     tensor = layout.tensor_parallel
-    usual = demand.concurrency * model.kv_bytes(max(1, demand.context // TYPICAL), tensor)
+    requests = -(-demand.concurrency // layout.data_parallel)
+    usual = requests * model.kv_bytes(max(1, demand.context // TYPICAL), tensor)
     needed = max(model.kv_bytes(demand.context, tensor), usual)
     return -(-needed * -(-model.layers // layout.pipeline_parallel) // model.layers)
 

@@ -3,18 +3,22 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 
 from batch.planning.anatomy import Anatomy, anatomy
 from batch.planning.layouts import (
     USABLE,
     Demand,
     Layout,
+    copied_layouts,
     fits,
     layouts,
     memory_per_gpu,
     piped_layouts,
     weights_share,
     why_not,
+    with_experts,
 )
 from batch.planning.sentences import bytes_text, count
 from lifecycle.errors import Refused
@@ -40,7 +44,7 @@ class Choice:
 def plan(facts: ModelFacts, settings: Settings, wishes: Mapping[str, object] | None = None) -> Plan:
     """The best plan. `wishes`: nodes, gpus (per node), context, engine, hours, gpu_type, allow_pickle,
     trust_remote_code. Raises Refused: what is missing, in one sentence."""
-    wish = _checked(wishes or {}, settings)
+    wish = checked(wishes or {}, settings)
     _refuse_unservable(facts, bool(wish.get("allow_pickle")))
     model = anatomy(facts.config)
     wanted = _context(facts, settings, wish)
@@ -60,6 +64,8 @@ def plan(facts: ModelFacts, settings: Settings, wishes: Mapping[str, object] | N
         gpus_per_node=layout.gpus_per_node,
         tensor_parallel=layout.tensor_parallel,
         pipeline_parallel=layout.pipeline_parallel,
+        data_parallel=layout.data_parallel,
+        expert_parallel=layout.expert_parallel,
         dtype=facts.dtype or "bfloat16",
         quantization=facts.quantization,
         context=choice.context,
@@ -127,28 +133,39 @@ def _cheapest(
     """The choice with the fewest nodes, then GPUs; of equals, the GPU type with the least memory."""
     demand = Demand(weights, context, settings.serving.concurrency)
     found: list[Choice] = []
-    for name, gpu in _gpu_types(settings, wish):
-        for layout in _candidates(settings, gpu, wish):
-            if not why_not(model, layout) and fits(model, layout, demand, gpu.memory, gpu.overhead):
-                found.append(Choice(layout, name, gpu, context))
-                break
-    return min(found, key=lambda c: (c.layout.nodes, c.layout.gpus, c.gpu.memory, c.gpu_type), default=None)
+    for name, gpu in gpu_types(settings, wish):
+        for family in families(model, settings, gpu, wish):
+            can = (one for one in family if not why_not(model, one))
+            first = next((one for one in can if fits(model, one, demand, gpu.memory, gpu.overhead)), None)
+            found += [Choice(first, name, gpu, context)] if first else []
+    return min(found, key=price, default=None)
 
 
-def _candidates(settings: Settings, gpu: Gpu, wish: Mapping[str, object]) -> Iterator[Layout]:
-    most = settings.cluster.guards.max_nodes
-    for source in (
-        layouts(most, gpu.per_node, settings.cluster.tensor_parallel_across_nodes),
-        piped_layouts(most, gpu.per_node),
-    ):
-        for layout in source:
-            if layout.nodes == wish.get("nodes", layout.nodes) and layout.gpus_per_node == wish.get(
-                "gpus", layout.gpus_per_node
-            ):
-                yield layout
+def price(choice: Choice) -> tuple:
+    """What is cheaper comes first; of equals, what is cut, and the smaller GPU."""
+    layout = choice.layout
+    return layout.nodes, layout.gpus, layout.data_parallel > 1, choice.gpu.memory, choice.gpu_type
 
 
-def _gpu_types(settings: Settings, wish: Mapping[str, object]) -> list[tuple[str, Gpu]]:
+def families(
+    model: Anatomy, settings: Settings, gpu: Gpu, wish: Mapping[str, object]
+) -> tuple[Iterator[Layout], Iterator[Layout]]:
+    """Ways to cut the model, and ways to copy what is not experts; each the cheapest first."""
+    most, across = settings.cluster.guards.max_nodes, settings.cluster.tensor_parallel_across_nodes
+    cut = chain(layouts(most, gpu.per_node, across), piped_layouts(most, gpu.per_node))
+    return (
+        filter(partial(_is_wished, wish), with_experts(model, cut)),
+        filter(partial(_is_wished, wish), copied_layouts(model, most, gpu.per_node)),
+    )
+
+
+def _is_wished(wish: Mapping[str, object], layout: Layout) -> bool:
+    return layout.nodes == wish.get("nodes", layout.nodes) and layout.gpus_per_node == wish.get(
+        "gpus", layout.gpus_per_node
+    )
+
+
+def gpu_types(settings: Settings, wish: Mapping[str, object]) -> list[tuple[str, Gpu]]:
     gpus = settings.cluster.gpus
     asked = wish.get("gpu_type")
     if asked is None:
@@ -183,7 +200,7 @@ def _walltime(settings: Settings, wish: Mapping[str, object]) -> int:
     return int(min(float(str(wish.get("hours", most))), most) * 3600)
 
 
-def _checked(wishes: Mapping[str, object], settings: Settings) -> dict[str, object]:
+def checked(wishes: Mapping[str, object], settings: Settings) -> dict[str, object]:
     wish = {key: value for key, value in wishes.items() if value is not None}
     if strange := sorted(set(wish) - WISHES):
         raise Refused(f"A plan has no {strange[0]!r}.", f"Possible: {', '.join(sorted(WISHES))}.")
@@ -211,8 +228,8 @@ def _refusal(
     demand = Demand(facts.weights_bytes, least, settings.serving.concurrency)
     best: tuple[int, Layout, str, Gpu] | None = None
     obstacle = ""
-    for name, gpu in _gpu_types(settings, wish):
-        for layout in _candidates(settings, gpu, wish):
+    for name, gpu in gpu_types(settings, wish):
+        for layout in chain(*families(model, settings, gpu, wish)):
             if reason := why_not(model, layout):
                 obstacle = reason
                 continue
@@ -224,13 +241,13 @@ def _refusal(
     _, layout, name, gpu = best
     needs = memory_per_gpu(model, layout, demand, gpu.overhead)
     return Refused(
-        f"{facts.repo} doesn't fit: even on {_spread(layout, name)} with {least} tokens of context each GPU would need "
+        f"{facts.repo} doesn't fit: even on {spread(layout, name)} with {least} tokens of context each GPU would need "
         f"{bytes_text(needs)} and has {bytes_text(gpu.memory * USABLE)} to give.",
         f"Allow more than {count(settings.cluster.guards.max_nodes, 'node')}, larger GPUs, or a quantized copy.",
     )
 
 
-def _spread(layout: Layout, gpu_type: str) -> str:
+def spread(layout: Layout, gpu_type: str) -> str:
     return f"{count(layout.nodes, 'node')} × {layout.gpus_per_node} {gpu_type}"
 
 
@@ -241,13 +258,17 @@ def _reasons(
     share = weights_share(model, layout, facts.weights_bytes)
     weights = f"{bytes_text(facts.weights_bytes)} of {facts.dtype or 'bfloat16'} weights"
     yield (
-        f"{weights} on {_spread(layout, choice.gpu_type)}: about {bytes_text(used)} of {bytes_text(choice.gpu.memory)} "
+        f"{weights} on {spread(layout, choice.gpu_type)}: about {bytes_text(used)} of {bytes_text(choice.gpu.memory)} "
         f"on each GPU, {bytes_text(share)} of it weights."
     )
     if layout.tensor_parallel > 1:
         yield f"Each layer is cut over {layout.tensor_parallel} GPUs (tensor parallel)."
     if layout.pipeline_parallel > 1:
         yield f"The layers are dealt over {layout.pipeline_parallel} stages (pipeline parallel)."
+    if layout.data_parallel > 1:
+        yield f"Attention is copied to {layout.data_parallel} GPUs, each with the cache of its own requests."
+    if layout.expert_parallel:
+        yield f"Its {model.experts} experts are dealt to the GPUs whole (expert parallel)."
     if choice.context < wanted:
         yield f"Context is {choice.context} tokens instead of {wanted}: more doesn't fit within the limits."
     elif facts.context and facts.context < settings.serving.context:

@@ -1,6 +1,7 @@
 """The planner: tables over published models, and properties that hold for every size."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,14 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch import facts_config
+from batch.planning.alternatives import alternatives
 from batch.planning.anatomy import anatomy
-from batch.planning.layouts import USABLE, Layout, why_not
+from batch.planning.layouts import USABLE, Demand, Layout, memory_per_gpu, why_not
 from batch.planning.planner import plan
 from lifecycle.errors import Refused
 from lifecycle.models import ModelFacts
 from lifecycle.plans import Plan
 from tests.batch.hub_lab import CONFIG
 from tests.batch.plan_facts import BY_ID, GB, ROWS, SIZED, cluster, facts_of
+from tests.batch.published import MORE, NO, SAME, Compared, table
 
 H100, H200, L40S, A100 = ("H100", 80, 8), ("H200", 141, 8), ("L40S", 48, 4), ("A100", 80, 8)
 LAB = ModelFacts(
@@ -123,12 +126,13 @@ def test_query_heads_decide_too() -> None:
 
 
 def test_fp8_blocks() -> None:
-    """A layer 2560 wide in blocks of 128 can be cut by 4 but not by 8, so eight GPUs get a pipeline."""
+    """Experts 2560 wide in blocks of 128 can be cut by 4 but not by 8, so eight GPUs get them whole."""
     coder = BY_ID["Qwen/Qwen3-Coder-480B-A35B-Instruct"]["config"]
     quantized = {**coder, "quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}
     facts = facts_of("Qwen/Qwen3-Coder-480B-A35B-Instruct", config=quantized, weights_bytes=482 * GB)
     made = plan(facts, cluster(H100, max_nodes=1))
-    assert (made.gpus_per_node, made.tensor_parallel, made.pipeline_parallel) == (8, 4, 2)
+    assert (made.gpus_per_node, made.tensor_parallel, made.pipeline_parallel) == (8, 8, 1)
+    assert made.expert_parallel and "160 experts" in " ".join(made.reasons)
 
 
 def test_smaller_type_first() -> None:
@@ -188,6 +192,65 @@ def test_refusals(changes: dict, wishes: dict, words: str) -> None:
     with pytest.raises(Refused) as caught:
         plan(facts_of("Qwen/Qwen3-8B", **changes), cluster(H100), wishes)
     assert words in str(caught.value) and str(caught.value).endswith(".") and caught.value.next_step
+
+
+PUBLISHED = table()
+
+
+def test_published_deployments() -> None:
+    """Of what people run we refuse nothing, and want more GPUs only in two cases on the edge of their memory."""
+    assert len(PUBLISHED) > 50 and len({one.row["model"] for one in PUBLISHED}) > 30
+    more = {one.row["model"] for one in PUBLISHED if one.word == MORE}
+    assert more <= {"meta-llama/Llama-3.3-70B-Instruct", "nvidia/Llama-3_1-Nemotron-Ultra-253B-v1"}
+    assert not [one.row["model"] for one in PUBLISHED if one.word == NO]
+    assert sum(one.word == SAME for one in PUBLISHED) > len(PUBLISHED) * 0.6
+
+
+@pytest.mark.parametrize("one", PUBLISHED, ids=lambda one: f"{one.row['model']}-{one.row['gpu']}-{one.row['gpus']}")
+def test_what_runs_fits_by_our_count(one: Compared) -> None:
+    """The layout that somebody runs is one that we could choose, and fills no GPU beyond its memory by our count."""
+    row = one.row
+    data = row["data"] or 1
+    per_node, dealt = row["gpus"] // row["nodes"], bool(row["expert"])
+    layout = Layout(row["nodes"], per_node, row["tensor"], row["pipeline"], data, dealt)
+    if layout.gpus != layout.tensor_parallel * layout.pipeline_parallel * data:
+        pytest.skip("its sizes don't multiply to its GPUs: it runs several replicas")
+    facts = facts_of(row["model"])
+    model = anatomy(facts.config)
+    assert not why_not(model, layout)
+    context = min(row["context"] or 8192, facts.context or 8192)
+    used = memory_per_gpu(model, layout, Demand(facts.weights_bytes, context, 1), 2 * 2**30)
+    assert used <= row["memory_gb"] * GB or (row["model"], data) in OVER
+
+
+OVER = {
+    ("nvidia/Llama-3_1-Nemotron-Ultra-253B-v1", 1),  # our copy of its config lacks the layers that have no attention
+    ("moonshotai/Kimi-K2-Instruct", 16),  # 84 of 80 GB: what is not experts is counted generously
+}
+
+
+def test_a_cache_that_can_not_be_cut() -> None:
+    """DeepSeek's latent cache: for very many requests, copying attention saves nodes; for few, it is only named."""
+    name = "deepseek-ai/DeepSeek-V3.1"
+    few, many = cluster(H200, concurrency=16), cluster(H200, concurrency=2000, context=8192)
+    made = plan(facts_of(name), few)
+    assert (made.tensor_parallel, made.data_parallel) == (8, 1)
+    made = plan(facts_of(name), many, {"context": 8192})
+    assert (made.data_parallel, made.tensor_parallel, made.expert_parallel) == (made.gpus, 1, True)
+    assert made.memory_per_gpu <= made.gpu_memory * USABLE
+
+
+def test_alternatives() -> None:
+    """Ranked by GPUs, none is the plan itself, each says what it costs."""
+    both = cluster(H100, ("H200", 141, 8), ("L40S", 48, 4))
+    facts = facts_of("meta-llama/Llama-3.3-70B-Instruct")
+    made = plan(facts, both)
+    others = alternatives(facts, both, {}, made)
+    gpus = [int(re.search(r"\((\d+) GPU", other)[1]) for other in others]
+    assert gpus == sorted(gpus) and len(others) >= 3
+    assert any("H200" in other for other in others) and all(re.search("more|fewer|as many", other) for other in others)
+    assert not any(f"{made.nodes} node × {made.gpus_per_node} {made.gpu_type} " in other
+                   and f"tensor parallel {made.tensor_parallel}," in other for other in others)  # fmt: skip
 
 
 def test_plan_survives_json() -> None:
