@@ -1,4 +1,4 @@
-"""The gateway's own OpenAPI document, made of the table of ways: what it takes at which address, and what may come back.
+"""The gateway's own OpenAPI document, made of the table of ways: what it takes at which address, and what it answers.
 
 It says what the gateway itself looks at; everything else of a request goes to the model's server as it came.
 """

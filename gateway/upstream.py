@@ -171,9 +171,11 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
         if self.asked and not self.complete:
-            if self._headed and not self._framed and error is None:  # its end is the end of the connection
+            if self._error is not None:  # we ended it ourselves
+                pass
+            elif self._headed and not self._framed and error is None:  # its end is the end of the connection
                 self.complete = True
-            elif self._error is None:
+            else:
                 self._error = Lost("the connection broke")
         self._wake()
 

@@ -1,4 +1,4 @@
-"""Servers come and go, tags move, weights change, under load and in two workers: each takes it over, no call is lost."""
+"""Servers come and go, tags move, weights change, under load, in two workers: each takes it over, no call is lost."""
 
 import threading
 from collections.abc import Iterator
