@@ -2,21 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
 
 from lab.hub import app, control
 from lab.hub.access import TOKENS, User
 from lab.hub.limits import Limited, Limits
 from lab.hub.store import Files, Repo, Store
-from lab.loopback.control import control_routes
-from lab.loopback.faults import Fault, Faults
-from lab.loopback.journal import Entry, Journal
 from lab.loopback.pace import Pipe
-from lab.loopback.server import Loopback
-from lab.loopback.traffic import Traffic
+from lab.loopback.stand_in import StandIn
 
 
-class Hub:
+class Hub(StandIn):
     """A Hub on 127.0.0.1 over the repositories in `root`. HF_ENDPOINT is `url`.
 
     tokens         token → User; see lab.hub.access.TOKENS for the ones known by default
@@ -37,28 +32,16 @@ class Hub:
         cdn: bool = False,
     ) -> None:
         self.store = Store(Path(root))
-        self.journal, self.faults, self.pipe = Journal(), Faults(), Pipe(bytes_per_s)
+        self.pipe = Pipe(bytes_per_s)
         self.limits = Limits(quota, window)
         hub = app.Hub(self.store, TOKENS if tokens is None else tokens, cdn)
-        ours = [*control_routes(self.journal, self.faults), control.control_actions(self.store, self.limits, self.pipe)]
-        limited = Limited(app.build_app(hub, ours), self.limits)
-        self._loopback = Loopback(Traffic(limited, self.journal, self.faults, self.pipe, is_download), port)
-        self.port, self.url = self._loopback.port, self._loopback.url
-
-    def start(self) -> Self:
-        """Answer requests; returns itself."""
-        self._loopback.start()
-        return self
-
-    def stop(self) -> None:
-        """Drop every connection. Idempotent; start() resumes on the same port."""
-        self._loopback.stop()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *exc: object) -> None:
-        self.stop()
+        ours = control.control_actions(self.store, self.limits, self.pipe)
+        super().__init__(
+            lambda common: Limited(app.build_app(hub, [*common, ours]), self.limits),
+            port,
+            pipe=self.pipe,
+            paced=is_download,
+        )
 
     def publish(self, files: Files | str, repo_id: str, **meta: object) -> Repo:
         """A new repository, or all new files for one, in one step; `meta` are fields of lab.hub.meta.Meta."""
@@ -94,14 +77,6 @@ class Hub:
     def throttle(self, bytes_per_s: float) -> None:
         """Change the width of the pipe; 0 is unlimited."""
         self.pipe.rate = bytes_per_s
-
-    def spoil(self, match: str = "", **how: object) -> None:
-        """Add a fault; `how` are fields of lab.loopback.faults.Fault."""
-        self.faults.add(Fault(match=match, **how))
-
-    def requests(self, contains: str = "") -> list[Entry]:
-        """What was asked since the start, or since `journal.clear()`."""
-        return self.journal.entries(contains)
 
 
 def is_download(path: str) -> bool:
