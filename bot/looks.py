@@ -32,7 +32,8 @@ class Gpus:
         if self.silence:
             return f"Not known: {self.silence}"
         waits = f"{plural(self.waiting_jobs, 'job')} for {plural(self.waiting, 'GPU')}" if self.waiting_jobs else "none"
-        of = f", {self.ours + self.others} of {self.total}" if self.total else ""
+        free = max(0, (self.total or 0) - self.ours - self.others)
+        of = f", {free} of {self.total} free" if self.total else ""
         return f"{self.ours} by dayzero, {self.others} by others{of}; waiting: {waits}"
 
     @property

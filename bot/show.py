@@ -163,6 +163,8 @@ def plan(facts: ModelFacts, plan: Plan) -> str:
         f"  engines, in this order: {', '.join(rung.runtime for rung in plan.ladder)}",
         *(f"  {reason}" for reason in plan.reasons),
     ]
+    if plan.lasts_s is not None:
+        lines.append(f"  for {duration(plan.lasts_s)} from its first preview on")
     if plan.forecast:
         start = plan.forecast.starts_at
         lines.append(

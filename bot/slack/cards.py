@@ -1,6 +1,5 @@
 """Cards: one message per release: what it is, how it would be served, and later how it is getting on. Pure."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,13 +7,13 @@ from slack_sdk.models.blocks import Block, ButtonElement, ConfirmObject
 
 from bot import show, stories
 from bot.promise import Clock
-from bot.sentences import duration, gpu_hours, params, plural, size
+from bot.sentences import duration, params, plural, size
 from bot.sight import sight, smaller_of
+from bot.slack.planned import instead, moment, shown
 from bot.slack.text import actions, code, context, divider, fields, header, safe, section, told
 from lifecycle import deployments, releases, servers
 from lifecycle.ending import TIMED
 from lifecycle.models import ModelFacts
-from lifecycle.plans import Plan
 from lifecycle.records import Deployment, Release, Server, VictimRow
 from lifecycle.victims import CANCELLED, EXPECTED, REQUEUED, RESUMED, SPARED, SUSPENDED
 
@@ -36,9 +35,10 @@ def message(text: str, blocks: Sequence[Block]) -> Message:
 
 def release_card(
     release: Release, deployment: Deployment | None, its_servers: Sequence[Server], now: float,
-    clock: Clock | None = None,
+    clock: Clock | None = None, until: float | None = None,
 ) -> Message:  # fmt: skip
-    """The card of a model: before the decision with buttons, after it with progress. `clock`: of the promise."""
+    """The card of a model: before the decision with buttons, after it with progress. `clock`: of the promise;
+    `until`: when the time is over that it was approved for."""
     if release.kind == "framework":
         return _framework(release)
     blocks = [header(release.repo)]
@@ -46,7 +46,7 @@ def release_card(
     if facts:
         blocks.append(_facts(facts))
     if deployment is not None:
-        blocks += _under_way(deployment, its_servers, now)
+        blocks += _under_way(deployment, its_servers, now, until)
         text = f"{release.repo}: {deployment.state}"
     elif release.state in (releases.OFFERED, releases.SNOOZED) and (release.plan or smaller_of(release)):
         blocks += [divider(), *_proposal(release), _decision(release)]
@@ -54,7 +54,7 @@ def release_card(
     else:
         blocks.append(section(told(release.refusal or release.state, 1500)))
         text = f"{release.repo}: {release.refusal or release.state}"
-    stand = f"{release.state} · {code(release.revision[:12])} · seen {_clock(release.found_at)}"
+    stand = f"{release.state} · {code(release.revision[:12])} · seen {moment(release.found_at)}"
     stand += f" · {_promise(clock)}" if clock else ""
     if release.notes.get("base"):
         stand += f" · {safe(release.notes['kind'])} of {safe(release.notes['base'])}"
@@ -70,41 +70,11 @@ def _facts(facts: ModelFacts) -> Block:
             ("Architecture", safe(facts.architecture or "unknown", 80)),
             ("Context", f"{facts.context:,} tokens" if facts.context else "unknown"),
             ("Weights", f"{size(facts.weights_bytes)}, {safe(facts.dtype or 'unknown dtype', 40)}"),
+            ("On disk", size(facts.total_bytes)),
             ("Gated", "yes" if facts.gated else "no"),
             ("Remote code", "needed" if facts.needs_remote_code else "not needed"),
         ]
     )
-
-
-def how(plan: Plan) -> str:
-    split = f"tensor {plan.tensor_parallel} × pipeline {plan.pipeline_parallel}"
-    engines = " → ".join(safe(rung.runtime, 40) for rung in plan.ladder)
-    lines = [
-        f"*How it would be served:* {plural(plan.nodes, 'node')} × {plan.gpus_per_node} {safe(plan.gpu_type, 40)} "
-        f"({split}), {safe(plan.dtype, 40)}, context {plan.context:,}, "
-        f"{size(plan.memory_per_gpu)} of {size(plan.gpu_memory)} per GPU",
-        f"Engines, in this order: {engines}",
-    ]
-    if plan.expected_load_s is not None:
-        lines.append(f"Loading should take {duration(plan.expected_load_s)}")
-    return "\n".join([*lines, *(f"_{safe(reason, 200)}_" for reason in plan.reasons)])
-
-
-def whom(plan: Plan) -> str:
-    if plan.forecast is None:
-        return "*Preempts:* not known, the scheduler gave no forecast"
-    starts = plan.forecast.starts_at
-    when = f"Slurm would start it at {_clock(starts)}" if starts else "Slurm names no start time"
-    when = safe(plan.forecast.note, 300).rstrip(".") if plan.forecast.note and not starts else when
-    if not plan.forecast.victims:
-        return f"*Preempts:* nobody. {when}."
-    lost = [
-        f"• job {code(v.handle, 20)} {safe(v.name, 60)} of {safe(v.user, 40)}: has run {duration(v.ran_s)}, "
-        f"{gpu_hours(v.gpu_hours)} at stake"
-        for v in plan.forecast.victims[:15]
-    ]
-    more = len(plan.forecast.victims) - len(lost)
-    return "\n".join([f"*Preempts:* {when}.", *lost, *([f"and {more} more"] if more else [])])
 
 
 def _proposal(release: Release) -> list[Block]:
@@ -113,19 +83,8 @@ def _proposal(release: Release) -> list[Block]:
     if release.plan is None:
         blocks = [section(told(release.refusal or "It can't be served as it is.", 1500))]
     else:
-        blocks = [section(how(release.plan)), section(whom(release.plan))]
+        blocks = shown(release.plan)
     return [*blocks, section(instead(smaller))] if smaller else blocks
-
-
-def instead(plan: Plan) -> str:
-    """The quantized plan in two lines."""
-    lost = len(plan.forecast.victims) if plan.forecast else None
-    cost = "not known whom it preempts" if lost is None else f"preempts {plural(lost, 'job') if lost else 'nobody'}"
-    return (
-        f"*Quantized instead:* {plural(plan.nodes, 'node')} × {plan.gpus_per_node} {safe(plan.gpu_type, 40)}, "
-        f"{safe(plan.quantization or plan.dtype, 40)}, {size(plan.weights_bytes)}, context {plan.context:,}, {cost}\n"
-        f"_{safe(plan.reasons[0] if plan.reasons else '', 300)}_"
-    )
 
 
 def _decision(release: Release) -> Block:
@@ -163,11 +122,12 @@ STAGES = [
 ]
 
 
-def _under_way(deployment: Deployment, its_servers: Sequence[Server], now: float) -> list[Block]:
+def _under_way(deployment: Deployment, its_servers: Sequence[Server], now: float, until: float | None) -> list[Block]:
     up = next((server for server in its_servers if server.state == servers.UP), None)
     rests = deployment.state in RESTING
-    how_long = f"since {_clock(deployment.since)}" if rests else f"for {duration(now - deployment.since)}"
-    lines = [f"*{deployment.state}* {how_long} · {code(deployment.id)}", _trail(deployment)]
+    how_long = f"since {moment(deployment.since)}" if rests else f"for {duration(now - deployment.since)}"
+    ends = f" · until {moment(until)}" if until is not None and deployment.state in TIMED else ""
+    lines = [f"*{deployment.state}* {how_long} · {code(deployment.id)}{ends}", _trail(deployment)]
     if line := show.progress(deployment):
         lines.append(safe(line, 600))
     if up is not None:
@@ -191,7 +151,7 @@ def _trail(deployment: Deployment) -> str:
     elif state in order:
         here = order.index(state)
     else:
-        return "given back"
+        return "given back" if state == deployments.RETIRED else "its GPUs are being given back"
     return " ".join(f"{'●' if i < here else '◐' if i == here else '○'} {label}" for i, (_, label) in enumerate(STAGES))
 
 
@@ -252,7 +212,7 @@ def _promise(clock: Clock) -> str:
     """As a moment, not as what is left: a card that changed each minute would be sent each minute."""
     if clock.reached is not None:
         return clock.words(clock.reached)
-    return f"due in preview {_clock(clock.due)}"
+    return f"due in preview {moment(clock.due)}"
 
 
 def _framework(release: Release) -> Message:
@@ -261,11 +221,3 @@ def _framework(release: Release) -> Message:
     link = f"<{url}|release notes>" if url.startswith("https://") and not set(url) & set("<>|") else safe(url)
     text = f"*{safe(release.repo)}* {safe(title)} is released: {link}"
     return message(safe(f"{release.repo} {release.revision} is released"), [section(text)])
-
-
-def _clock(moment: float | None) -> str:
-    """In each reader's own time zone."""
-    if moment is None:
-        return "unknown"
-    fallback = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(moment))
-    return f"<!date^{int(moment)}^{{date_short_pretty}} {{time}}|{fallback}>"

@@ -2,7 +2,7 @@
 
 from bot.sentences import duration, params, size
 from bot.sight import smaller_of
-from bot.slack.cards import how, whom
+from bot.slack.planned import shown
 from bot.slack.text import block_code, divider, safe, section, told
 from lifecycle.models import ModelFacts
 from lifecycle.plans import Plan
@@ -19,9 +19,9 @@ def details(release: Release) -> dict:
     if release.refusal:
         blocks.append(section(told(release.refusal, 1500)))
     if plan is not None:
-        blocks += [section(how(plan)), section(whom(plan)), divider(), section(block_code(_numbers(plan), 2800))]
+        blocks += [*shown(plan), divider(), section(block_code(_numbers(plan), 2800))]
     if smaller := smaller_of(release):
-        blocks += [divider(), section("*Quantized instead*"), section(how(smaller)), section(whom(smaller))]
+        blocks += [divider(), section("*Quantized instead*"), *shown(smaller)]
     if facts is not None:
         blocks += [divider(), section(block_code(_facts(facts), 2800)), section(block_code(_files(facts), 2800))]
     return modal("The whole plan", [block.to_dict() for block in blocks])

@@ -9,7 +9,7 @@ from bot.slack import proposals
 from bot.slack.cards import Message, after_a_failure, message, release_card, research_summary
 from bot.slack.gate import SlackGate
 from bot.slack.text import block_code, code, safe, section, told
-from lifecycle import cursors, queries, releases
+from lifecycle import cursors, ending, queries, releases
 from lifecycle.ledger import Ledger
 from lifecycle.records import Deployment, Event, Release
 from lifecycle.settings import Settings
@@ -71,7 +71,8 @@ class Teller:
             deployment = None  # reopened: the new decision is what the card is about
         its_servers = queries.servers_of(self._ledger.connection, deployment.id) if deployment else []
         clock = promise.clock(self._ledger.connection, release, self._promise_hours)
-        return release_card(release, deployment, its_servers, self._ledger.clock(), clock)
+        until = ending.ends_at(self._ledger.connection, deployment) if deployment else None
+        return release_card(release, deployment, its_servers, self._ledger.clock(), clock, until)
 
     def _tell(self, event: Event, deployment: Deployment | None) -> None:
         if event.kind in stories.NOTICES:
