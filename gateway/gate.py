@@ -22,6 +22,7 @@ from gateway.routing import Endpoint
 from gateway.seats import Seats
 from gateway.spending import Spending
 from gateway.store import open_store
+from gateway.tracing import tracer
 from gateway.upstream import Pool
 from gateway.waking import Waking
 from gateway.writer import Writer
@@ -66,7 +67,8 @@ class Gate:
         )
         self.limiter = Limiter(settings.gateway_path.with_name(BOARD), settings.gateway_path)
         self.spending = Spending(self.limiter, self.providers, self.litellm)
-        self.checks: list[Check] = [self.limiter]
+        self.tracer = tracer(settings.gateway.tracing)
+        self.checks: list[Check] = [*([self.tracer] if self.tracer else []), self.limiter]
         self.live.look()
         self.litellm.sync(self.live.table, self.providers)
         self.seen = Seen()
@@ -100,6 +102,8 @@ class Gate:
         self.pool.close()
         await self.counter.close()
         await asyncio.to_thread(self.writer.close)
+        if self.tracer is not None:
+            await asyncio.to_thread(self.tracer.close)
         if self.link is not None:
             await asyncio.to_thread(self.link.close)
         self.limiter.close()
