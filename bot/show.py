@@ -48,7 +48,7 @@ def progress(deployment: Deployment) -> str:
             return f"{bar(p.get('progress') or 0)} {p.get('note') or p.get('phase')}"
         case "exam":
             return f"{bar(p['done'] / max(1, p['total']))} {p['done']} of {p['total']} samples"
-        case "list" | "guard" | "sleep":
+        case "list" | "guard" | "sleep" | "swap":
             return p.get("note", "")
     return deployment.reason
 

@@ -136,6 +136,9 @@ class Ledger:
                 weigh = "UPDATE deployments SET weight = ? WHERE id = ?"
                 connection.execute(weigh, (set_["share"], swap.successor))
                 connection.execute(weigh, (1 - set_["share"], swap.elder))
+                note = f"{SWAP.next(swap.state, event)}: {set_['share']:.0%} of the requests to {swap.elder}"
+                over = SWAP.next(swap.state, event) in SWAP.ends
+                self.amend("deployments", swap.successor, progress=None if over else {"stage": "swap", "note": note})
         return moved
 
     def _move(

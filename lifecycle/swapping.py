@@ -58,7 +58,8 @@ def begin(ledger: Ledger, elder: Deployment, successor: str, steps: Sequence[int
 
 def _open(ledger: Ledger, elder: Deployment, successor: str, steps: Sequence[int], by: str) -> None:
     with ledger.write() as db:
-        db.execute("UPDATE deployments SET weight = 0, replaces = ? WHERE id = ?", (elder.id, successor))
+        inherit = "UPDATE deployments SET weight = 0, replaces = ?, replicas = ?, replicas_most = ? WHERE id = ?"
+        db.execute(inherit, (elder.id, elder.replicas, elder.replicas_most, successor))
         db.execute("UPDATE deployments SET weight = 1 WHERE id = ?", (elder.id,))
         db.execute(
             "INSERT INTO swaps (successor, elder, state, since, steps, by) VALUES (?, ?, ?, ?, ?, ?)",
@@ -206,6 +207,7 @@ def _finish(world: World, swap: Swap, elder: Deployment, successor: Deployment) 
     with world.ledger.write():
         if not world.ledger.move_swap(swap, "finished", share=1.0):
             return
+        world.ledger.amend("deployments", successor.id, idle_s=elder.idle_s, awake_hours=elder.awake_hours)
         if elder.state == deployments.STABLE and successor.state == deployments.PREVIEW:
             world.ledger.move_deployment(successor, "promoted", detail={"because": f"It replaces {elder.id}."})
         if elder.state in SERVING:

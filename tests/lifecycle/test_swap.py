@@ -109,11 +109,13 @@ def test_the_straight_swap(town: Town) -> None:
     """Judged, then 10, 50, 100 % for ten minutes each, the elder kept for an hour, its tag and names taken over."""
     served(town)
     actions.promote(town.ledger, ELDER, "stable", by="alice")
+    town.ledger.amend("deployments", ELDER, idle_s=7200.0, awake_hours="Mon-Fri 08:00-18:00", replicas_most=2)
     swapping.swap_for(town.ledger, of(town, ELDER), quantized(), RULES.steps, by="alice")
     assert weights(town) == (1, 0)
     run(town, lambda: swap_of(town).state == CANARY)
     assert weights(town) == pytest.approx((0.9, 0.1))
     assert of(town, SUCCESSOR).aliases == ("acme/Tiny-Good",)
+    assert of(town, SUCCESSOR).progress["note"] == f"CANARY: 10% of the requests to {ELDER}"
     seen = []
     for _ in range(40):
         tick(town.world)
@@ -124,6 +126,8 @@ def test_the_straight_swap(town: Town) -> None:
     *lasted, kept = [later - before for before, later in itertools.pairwise(steps)]
     assert len(lasted) == 3 and all(600 <= seconds < 801 for seconds in lasted) and 3600 <= kept < 3801
     assert (of(town, ELDER).state, of(town, SUCCESSOR).state) == (RETIRED, STABLE)
+    now = of(town, SUCCESSOR)
+    assert (now.idle_s, now.awake_hours, now.replicas_most) == (7200.0, "Mon-Fri 08:00-18:00", 2)
     assert kinds(town) == ["wanted", "began", "stepped", "stepped", "took_over", "finished"]
 
 
