@@ -3,11 +3,13 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from batch import quantizing
 from batch.images import choice, orders
+from batch.options import comment, memory, options
 from batch.planning import online, planner
 from batch.render import Templates, output_pattern, time_limit
 from lifecycle.errors import BadSettings, NoSpace, Refused
@@ -19,6 +21,7 @@ from lifecycle.records import Deployment, Server
 from lifecycle.runfolder import RunFolder, model_folder, read_json, write_json
 from lifecycle.settings import Settings
 
+DRY_HOURS = 1
 LIGHT_HOURS = 12.0  # what a job without a GPU may take at most: two terabytes at 50 MB/s
 SOURCE_ROOT = Path(__file__).resolve().parents[1]
 
@@ -64,7 +67,7 @@ class Recipes:
             folder=folder,
             output=output_pattern(folder, "slurm-%j.out"),
             time=time_limit(self._settings.images.hours * 3600),
-            comment=_comment(image),
+            comment=comment(image),
             **self._building(),
             **self._common,
         )
@@ -78,9 +81,8 @@ class Recipes:
         if not count or gpu is None:
             return {**light, "gres": "", "cpus": 0, "memory": ""}
         kind = f":{gpu.gres}" if gpu.gres else ""
-        memory = _memory(gpu.host_memory * count, whole=False)
-        return {**light, "partition": cluster.partition, "gres": f"gpu{kind}:{count}", "cpus": gpu.cpus * count,
-                "memory": memory}  # fmt: skip
+        size = {"cpus": gpu.cpus * count, "memory": memory(gpu.host_memory * count, whole=False)}
+        return {**light, "partition": cluster.partition, "gres": f"gpu{kind}:{count}", **size}
 
     def cache(self, deployment: Deployment, attempt: int) -> Script:
         folder = self._write_plan(deployment)
@@ -93,7 +95,7 @@ class Recipes:
             run_folder=folder.path,
             output=output_pattern(folder.cache, "slurm-%j.out"),
             time=self._light_time(),
-            comment=_comment(deployment.id),
+            comment=comment(deployment.id),
             **self._light(deployment.plan.account),
             **self._common,
         )
@@ -118,7 +120,7 @@ class Recipes:
             run_folder=folder.path,
             output=output_pattern(folder.cache, "slurm-%j.out"),
             time=time_limit(self._settings.quantize.hours * 3600),
-            comment=_comment(deployment.id),
+            comment=comment(deployment.id),
             **{**self._light(plan.account), **quantizing.resources(plan, self._settings)},
             **self._common,
         )
@@ -131,6 +133,19 @@ class Recipes:
         key = f"dz-{deployment.id}-serve-{server.n}"
         output = output_pattern(here, "slurm-%j.out")
         text = self._serve_text(key, deployment.id, deployment.plan, folder.path, server.n, output)
+        return self._write(folder.script(key), key, text, here)
+
+    def dry(self, deployment: Deployment) -> Script:
+        folder = self._write_plan(deployment)
+        here = folder.path / "dry"
+        launch = self._launch(deployment)
+        rung = launch["ladder"][0]
+        launch["ladder"] = [{**rung, "args": [*rung["args"], "--load-format", "dummy"]}]
+        _write_if_changed(here / "launch.json", launch)
+        key = f"dz-{deployment.id}-dry-1"
+        plan = replace(deployment.plan, qos=self._settings.cluster.light_qos, walltime_s=DRY_HOURS * 3600)
+        output = output_pattern(here, "slurm-%j.out")
+        text = self._serve_text(key, deployment.id, plan, folder.path, 1, output, "dry.sbatch")
         return self._write(folder.script(key), key, text, here)
 
     def exam(self, deployment: Deployment, run: int, attempt: int, shards: int) -> Script:
@@ -147,7 +162,7 @@ class Recipes:
             last_shard=shards - 1,
             output=output_pattern(here, "slurm-%A_%a.out"),
             time=self._light_time(),
-            comment=_comment(deployment.id),
+            comment=comment(deployment.id),
             **self._light(deployment.plan.account),
             **self._common,
         )
@@ -160,13 +175,14 @@ class Recipes:
         text = self._serve_text(key, "draft", plan, folder / plan.digest, 0, "/dev/null")
         return self._write(folder / f"{key}.sbatch", key, text, folder)
 
-    def _serve_text(self, key: str, name: str, plan: Plan, run_folder: Path, server: int, output: str) -> str:
+    def _serve_text(self, key: str, name: str, plan: Plan, run_folder: Path, server: int, output: str,
+                    template: str = "serve.sbatch") -> str:  # fmt: skip
         cluster = self._settings.cluster
         gpu = cluster.gpus.get(plan.gpu_type)
         kind = f":{gpu.gres}" if gpu and gpu.gres else ""
         whole = bool(gpu and gpu.exclusive and plan.gpus_per_node >= gpu.per_node)
         return self._templates.render(
-            "serve.sbatch",
+            template,
             key=key,
             model=plan.model,
             revision=plan.revision,
@@ -174,11 +190,11 @@ class Recipes:
             gpus_per_node=plan.gpus_per_node,
             gres=f"gpu{kind}:{plan.gpus_per_node}",
             cpus=gpu.cpus * plan.gpus_per_node if gpu else 0,
-            memory=_memory(gpu.host_memory * plan.gpus_per_node, whole) if gpu else "",
+            memory=memory(gpu.host_memory * plan.gpus_per_node, whole) if gpu else "",
             whole=whole,
-            comment=_comment(name),
+            comment=comment(name),
             wckey=cluster.wckey,
-            extra=_options(cluster.extra),
+            extra=options(cluster.extra),
             partition=plan.partition,
             account=plan.account,
             qos=plan.qos,
@@ -196,7 +212,7 @@ class Recipes:
             "qos": cluster.light_qos,
             "account": account,
             "wckey": cluster.wckey,
-            "extra": _options(cluster.light_extra),
+            "extra": options(cluster.light_extra),
         }
 
     def _light_time(self) -> str:
@@ -260,23 +276,6 @@ class Recipes:
                 f"The script {path} can't be written: {error.strerror}.", "Make room there, or mend its permissions."
             ) from error
         return Script(key, path)
-
-
-def _comment(name: str) -> str:
-    """What squeue's %k and `scontrol show job` show of every job of a deployment."""
-    return f"dayzero/{name}"
-
-
-def _memory(host_bytes: int, whole: bool) -> str:
-    """--mem for a node: in MiB, rounded up; '0' is all of it, '' is what the site gives anyway."""
-    if whole:
-        return "0"
-    return f"{-(-host_bytes // 2**20)}M" if host_bytes else ""
-
-
-def _options(given: tuple[str, ...]) -> list[tuple[str, str]]:
-    """(name, value) of each '--name=value'; '' for a flag."""
-    return [(name, value) for name, _, value in (option.removeprefix("--").partition("=") for option in given)]
 
 
 def _write_if_changed(path: Path, document: dict[str, Any]) -> None:

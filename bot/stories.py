@@ -145,6 +145,7 @@ LINES: dict[str, Line] = {
         f"{plural(e.detail.get('servers') or 0, 'server')} from now on: "
         f"{'there is more to do than they can' if e.detail.get('more') else 'one fewer will do'}."
     ),
+    "note.dry_run": lambda e, d: f"Dry run: {e.detail.get('sentence')} {e.detail.get('next_step') or ''}".strip(),
     "note.guarded": lambda e, d: f"A guard rail holds it back: {e.detail.get('sentence')}",
     "note.stumbled": lambda e, d: f"Not so easy: {e.detail.get('sentence')} It is tried again by itself.",
 }

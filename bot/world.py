@@ -85,7 +85,7 @@ def build(settings: Settings, clock: Clock = time.time) -> Parts:
         registry=Registry(settings),
         clock=clock,
         shared=settings.site.shared,
-        limits=Limits(warn_s=settings.cluster.guards.warn_minutes * 60),
+        limits=Limits(warn_s=settings.cluster.guards.warn_minutes * 60, dry_run=settings.serving.dry_run),
         swapping=SwapRules.of(settings.swap),
         rails=Rails.of(settings.cluster),
         demands=GatewayDemands(settings.gateway_store),

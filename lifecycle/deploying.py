@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from lifecycle import deployments, overlays, queries, servers
+from lifecycle.dry_run import step_dry_run
 from lifecycle.ending import TIMED, step_ending
 from lifecycle.errors import Refused, SubmissionRefused
 from lifecycle.jobs import JobState, Snapshot
@@ -15,12 +16,16 @@ from lifecycle.runfolder import RunFolder, model_folder, read_json
 from lifecycle.submission import cancel, look, submit_once
 from lifecycle.world import World
 
+DRY_RUNS = (deployments.CACHING, deployments.STARTING)
+
 
 def step_deployment(world: World, deployment: Deployment, snapshot: Snapshot) -> None:
     """Take one step of one deployment; its servers have had theirs."""
     if deployment.state in TIMED and step_ending(world, deployment):
         return
     alive = [s for s in queries.servers_of(world.ledger.connection, deployment.id) if s.state in servers.ALIVE]
+    if deployment.state in DRY_RUNS and not step_dry_run(world, deployment, snapshot) and not alive:
+        return
     if not step_scaling(world, deployment, alive):
         return
     if deployment.state in deployments.NEEDS_SERVER and not alive and not _overlaid(world, deployment):

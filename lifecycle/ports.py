@@ -90,6 +90,9 @@ class Recipes(Protocol):
     def exam(self, deployment: Deployment, run: int, attempt: int, shards: int) -> Script:
         """The array script that runs `python -m gauntlet.runner --folder <run folder> --shard $SLURM_ARRAY_TASK_ID`."""
 
+    def dry(self, deployment: Deployment) -> Script:
+        """The script that tries the first engine with dummy weights; it preempts nobody."""
+
     def image(self, image: str, reference: str, kind: str) -> Script:
         """The script that builds and tries an image (or overlay). Refused when the settings lack something for it."""
 

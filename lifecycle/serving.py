@@ -14,7 +14,6 @@ from lifecycle.runfolder import RunFolder, read_json
 from lifecycle.submission import cancel, look, submit_once
 from lifecycle.world import World
 
-
 REQUEUE_PAUSE_S = 300
 """So long after a requeue a pause before the start is the scheduler's own; later a person has set it."""
 

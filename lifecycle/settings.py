@@ -140,6 +140,7 @@ class Serving(Section):
     ladder: tuple[str, ...] = ("vllm", "transformers")  # names of runtimes, tried in this order
     context: int = Field(default=32768, gt=0)
     concurrency: int = Field(default=16, gt=0)
+    dry_run: bool = False  # during the download, try the first engine with dummy weights on GPUs that are free
     address: str = ""  # how nodes are reached from the gateway; empty: the node's own name
 
 

@@ -25,6 +25,7 @@ class Limits:
     cancel_again_s: float = 45  # longer than the launcher drains
     rollover_s: float = 3600  # before the end of its time a server wants a successor, ...
     rollover_share: float = 0.5  # ... but not before this share of its time is left
+    dry_run: bool = False  # try the engine with dummy weights during the download
     warn_s: float = 0  # between telling the owners of jobs and submitting what preempts them
     retry_after_s: float = 5
     retry_after_most_s: float = 300

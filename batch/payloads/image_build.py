@@ -42,7 +42,7 @@ def build(order: dict, folder: Path, job: str) -> None:
     if read_image(shared, order["id"]) is None:
         made = BUILDERS[order["kind"]](order, folder)
         print("built; now it is tried with a tiny model", flush=True)
-        tried = try_out(order["smoke"], folder, job)
+        tried = _tried(order, folder, job)
         write_json(
             folder / "image.json",
             {
@@ -58,6 +58,14 @@ def build(order: dict, folder: Path, job: str) -> None:
         )
     if order["move"]:
         point(shared, order["id"], BY)
+
+
+def _tried(order: dict, folder: Path, job: str) -> dict:
+    try:
+        return try_out(order["smoke"], folder, job)
+    except BuildFailed as failure:
+        sentence = f"The image was built, but a tiny model does not run in it: {failure}"
+        raise BuildFailed(sentence, failure.next_step, failure.tail, failure.retryable) from None
 
 
 def _failed(folder: Path, failure: BuildFailed, job: str) -> int:

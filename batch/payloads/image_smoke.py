@@ -15,14 +15,18 @@ MARGIN_S = 60
 """The launcher gives up by itself at the runtime's start_timeout_s; this much later we do."""
 
 
-def try_out(launch: dict, folder: Path, job: str) -> dict:
-    """endpoint.json of the server that answered. Raises BuildFailed with the launcher's own sentence."""
+def try_out(launch: dict, folder: Path, job: str, alone: bool = True) -> dict:
+    """endpoint.json of the server that answered. Raises BuildFailed with the launcher's own sentence.
+
+    `alone`: on this node, without srun; else on all nodes of the job.
+    """
     run_folder = folder / "smoke"
     here = run_folder / "servers" / "1"
     for name in ("endpoint.json", "failure.json"):
         (here / name).unlink(missing_ok=True)
     write_json(here / "launch.json", launch)
-    environment = {**os.environ, "DAYZERO_LOCAL": "1", "SLURM_JOB_NODELIST": "localhost", "SLURM_JOB_ID": job}
+    here_only = {"DAYZERO_LOCAL": "1", "SLURM_JOB_NODELIST": "localhost", "SLURM_JOB_ID": job} if alone else {}
+    environment = {**os.environ, **here_only}
     argv = [sys.executable, "-m", "batch.payloads.serve", "--run-folder", str(run_folder), "--server", "1"]
     with (folder / "smoke.log").open("ab") as log:
         launcher = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -49,7 +53,7 @@ def _answer(launcher: subprocess.Popen, here: Path, patience_s: float) -> dict:
     failure = read_json(here / "failure.json") or {}
     sentence = failure.get("sentence") or "The tiny model gave no answer in time."
     raise BuildFailed(
-        f"The image was built, but a tiny model does not run in it: {sentence}",
+        sentence,
         failure.get("next_step") or "smoke.log in the image's folder says more.",
         failure.get("tail", ""),
         bool(failure.get("retryable", False)),

@@ -68,6 +68,7 @@ CATALOGUE: dict[str, str] = {
     "note.variant": "an official quantized variant of a deployed model is out: a swap is proposed",
     "note.ending": "the time that a deployment was approved for is over soon",
     "note.extended": "a person lets it serve longer",
+    "note.dry_run": "during the download: does the engine know the architecture?",
     "note.asleep": "nobody asks for it, or a person wants it so: it has no server until it is woken",
     "note.woken": "it gets its servers again: somebody asked, its hours begin, or a person wants it so",
     "note.scaled": "one server more or fewer, by load",

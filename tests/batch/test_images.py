@@ -20,7 +20,7 @@ from lifecycle.imagefolder import current, image_folder, overlay_id, read_image
 from lifecycle.jobs import JobState, Sighting
 from lifecycle.plans import Plan, Rung
 from lifecycle.runfolder import read_json, write_json
-from lifecycle.settings import Cluster, Gpu, Images, Runtime, Serving, Settings, Site
+from lifecycle.settings import SECRETS, Cluster, Gpu, Images, Runtime, Serving, Settings, Site
 from tests.batch.recipe_lab import PLAN, SOURCE, deployment, server
 from tests.batch.test_render import GOLDEN, lint
 from tests.lifecycle.town import Town
@@ -190,6 +190,7 @@ def test_every_shape_of_the_script(tmp_path: Path, kind: str) -> None:
     script = next(folder.glob("*.sbatch"))
     lint(script)
     text = script.read_text().replace(str(tmp_path), "/shared").replace(str(SOURCE), "/opt/dayzero/source")
+    assert all(secret in text for secret in SECRETS)
     assert "--gres=gpu:h100:1" in text and "--qos=light" in text and "--qos=serving" not in text
     golden = GOLDEN / "image.sbatch"
     if kind == "venv" and not golden.exists():

@@ -111,6 +111,9 @@ class TownRecipes:
     def exam(self, deployment: Deployment, run: int, attempt: int, shards: int) -> Script:
         return self._script(job_key(deployment.id, "exam", run, attempt))
 
+    def dry(self, deployment: Deployment) -> Script:
+        return self._script(job_key(deployment.id, "dry", 1))
+
     def image(self, image: str, reference: str, kind: str) -> Script:
         return self._script(f"dz-image-{image}")
 
