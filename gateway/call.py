@@ -69,6 +69,7 @@ class Call:
     uncounted: tuple[object, str] | None = None  # what a tokenizer may count of it, and its model's revision
     form: bytes = b""  # the body, when it is a form with a file
     form_type: str = ""
+    size: int = 0  # bytes of the request's body
     lines: bytes = b""  # more headers of the answer, each with its line end
 
     def first_byte(self) -> None:

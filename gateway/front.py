@@ -48,6 +48,7 @@ class Front:
         except ApiError as error:
             await reply.error(error)
             return
+        call.size = len(request.body)
         request.body = b""
         call.dialect = way.dialect
         call.priority = request.caller.priority

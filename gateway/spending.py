@@ -1,7 +1,8 @@
 """What may be spent on proprietary models: by a model and a provider as the providers file says, by keys and teams."""
 
-from gateway.auth.limiter import Limiter, Subject
+from gateway.auth.limiter import Limiter
 from gateway.auth.limits import Limits
+from gateway.auth.subjects import Subject
 from gateway.call import Call
 from gateway.providers import ProviderModel, Providers
 from gateway.router import LiteLLM

@@ -17,8 +17,8 @@ from gateway.admin.bodies import KeyChange, NewKey, Rotation, TeamChange, read
 from gateway.auth import store
 from gateway.auth.cli import data_of, data_of_team
 from gateway.auth.key import ADMIN, USER, Key, prefix_of
-from gateway.auth.limiter import subjects_of
 from gateway.auth.limits import limits_of
+from gateway.auth.subjects import subjects_of
 from gateway.errors import ApiError
 from gateway.gate import Gate
 from gateway.log import say

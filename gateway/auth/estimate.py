@@ -6,6 +6,7 @@ ASSUMED_ANSWER = 1024
 """Tokens of an answer whose caller sets no bound."""
 
 LETTERS_A_TOKEN = 4
+SMALL = 2**13
 PICTURE = 1000
 """Tokens of a picture, a sound or a file, whatever its bytes."""
 
@@ -18,8 +19,10 @@ def answer_tokens(body: Mapping[str, object]) -> int:
     return bound * (many if _is_count(many) and 1 <= many <= 128 else 1)
 
 
-def prompt_tokens(body: Mapping[str, object]) -> int:
-    """By the letters of all texts in the body."""
+def prompt_tokens(body: Mapping[str, object], size: int = 0) -> int:
+    """By the letters of all texts in the body; by the bytes of the request, where it is too small for a picture."""
+    if 0 < size < SMALL:
+        return size // LETTERS_A_TOKEN + 1
     letters = things = 0
     waiting: list[object] = list(body.values())
     while waiting:

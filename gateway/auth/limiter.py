@@ -6,53 +6,28 @@ its own estimate fit into every limit of its key and its team, and, for a propri
 """
 
 import asyncio
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.auth import refusal, store, windows
 from gateway.auth.board import Board, BoardFull
 from gateway.auth.estimate import answer_tokens, prompt_tokens
 from gateway.auth.key import Key
-from gateway.auth.limits import Limits
+from gateway.auth.subjects import Subject, Ticket, subjects_of
 from gateway.auth.windows import DAY_COST, DAY_TOKENS, MONTH_COST, MONTH_TOKENS, NANO, REQUESTS, TOKENS
 from gateway.call import Call
 from gateway.errors import ApiError
 from gateway.log import note, say
-from gateway.store import Where, read_only
+from gateway.store import StoreError, Where, read_only
 
 LOOK_S = 1.0
 CHECK_S = 60.0
-WHOSE = {"key": "Your key", "team": "Your team {}", "provider": "The provider {}", "model": "The model {}"}
 
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """Whose limits: `kind` is one of WHOSE, `which` its id or name."""
-
-    kind: str
-    which: str | int
-    limits: Limits
-    line: str  # its name on the board
-    whose: str  # how a sentence about it begins
-
-    @classmethod
-    def of(cls, kind: str, which: str | int, limits: Limits) -> "Subject":
-        return cls(kind, which, limits, f"{kind}:{which}", WHOSE[kind].format(which))
-
-
-@dataclass(slots=True)
-class Ticket:
-    """What a running call has reserved, and where. `cost` in billionths."""
-
-    tokens: int
-    step: int = 0
-    cost: int = 0
-    subjects: list[Subject] = field(default_factory=list)
+Lines = list[tuple[Subject, int]]
+"""Subjects, and where they are on the board."""
 
 
 class Limiter:
@@ -74,8 +49,10 @@ class Limiter:
         if not (subjects := self._of(call.caller)):
             return
         tokens = 0
-        if any(subject.limits.counts_tokens for subject in subjects):
-            tokens = prompt_tokens(call.body) + answer_tokens(call.body)
+        for subject in subjects:
+            if subject.counts_tokens:
+                tokens = prompt_tokens(call.body, call.size) + answer_tokens(call.body)
+                break
         self._admit(call, Ticket(tokens), subjects, 0)
 
     def spend(self, call: Call, subjects: tuple[Subject, ...], price: Callable[[int, int], float]) -> None:
@@ -84,9 +61,9 @@ class Limiter:
         `price` of so many tokens in and out; 0: not known before. Raises ApiError(429).
         """
         ticket = self._tickets.get(call.id)
-        if not subjects and (ticket is None or not any(s.limits.budgets for s in ticket.subjects)):
+        if not subjects and (ticket is None or not any(s.budgets for s in ticket.subjects)):
             return
-        asked, answered = prompt_tokens(call.body), answer_tokens(call.body)
+        asked, answered = prompt_tokens(call.body, call.size), answer_tokens(call.body)
         cost = int(price(asked, answered) * NANO)
         self._admit(call, ticket or Ticket(asked + answered), subjects, cost)
 
@@ -98,7 +75,8 @@ class Limiter:
         felt = ticket.tokens if not call.counted and call.status < 400 else known
         cost = int((call.cost or 0.0) * NANO)
         words, now = self._board.words, self._clock()
-        with self._locked():
+        self._board.lock()
+        try:
             for subject in ticket.subjects:
                 at = self._board.line(subject.line)
                 if subject.limits.tokens_per_minute is not None:
@@ -106,10 +84,12 @@ class Limiter:
                     if felt < ticket.tokens:  # given back where it was booked; more than that is known only now
                         step = ticket.step
                     windows.book(words, at, TOKENS, step, felt - ticket.tokens)
-                if subject.limits.budgets:
+                if subject.budgets:
                     windows.today(words, at, now)
                     windows.spend(words, at, call.at, known, cost)
                     self._board.hold(at, -ticket.tokens, -ticket.cost)
+        finally:
+            self._board.unlock()
 
     def standing(self, subjects: tuple[Subject, ...]) -> list[dict]:
         """What each has used of its limits, with what running calls have reserved."""
@@ -142,7 +122,7 @@ class Limiter:
                 if self._clock() - checked > CHECK_S:
                     checked = self._clock()
                     await self.check()
-            except (OSError, sqlite3.Error, ApiError) as error:
+            except (OSError, StoreError, ApiError) as error:
                 say("limits.unchecked", reason=str(error))
 
     def look(self) -> None:
@@ -153,7 +133,7 @@ class Limiter:
 
     async def check(self) -> None:
         """Budgets know of usage that did not come through them: of other hosts, or before they were set."""
-        subjects = {one.line: one for _, known in self._subjects.values() for one in known if one.limits.budgets}
+        subjects = {one.line: one for _, known in self._subjects.values() for one in known if one.budgets}
         self._subjects.clear()
         for subject in subjects.values():
             now = self._clock()
@@ -176,38 +156,46 @@ class Limiter:
     def _admit(self, call: Call, ticket: Ticket, subjects: tuple[Subject, ...], cost: int) -> None:
         """Into the limits of new subjects, and with this cost into those that it already is in; all or none."""
         board, words, now = self._board, self._board.words, self._clock()
-        with self._locked():
+        board.lock()
+        try:
             already = [(subject, self._line(subject, now)) for subject in ticket.subjects]
             lines = [(subject, self._line(subject, now)) for subject in subjects]
-            try:
-                for subject, at in lines:
-                    step = windows.turn(words, at, now)
-                    refusal.of_minute(subject.whose, subject.limits, words, at, ticket.tokens, now)
-                    if subject.limits.budgets:
-                        held = board.held(at)
-                        refusal.of_tokens(subject.whose, subject.limits, words, at, held, ticket.tokens, now)
-                for subject, at in (*already, *lines):
-                    if subject.limits.budgets:
-                        held = board.costs_held(at)
-                        refusal.of_costs(subject.whose, subject.limits, words, at, held, cost, now)
-            except refusal.OverLimit as refused:
-                self._refuse(call, subject, refused)
-                call.lines += refusal.headers([(s.limits, at) for s, at in lines], words)
-                raise
+            for _, at in lines:
+                ticket.step = windows.turn(words, at, now)
+            self._check(call, lines, already, ticket.tokens, cost, now)
             for subject, at in lines:
-                windows.book(words, at, REQUESTS, step, 1)
-                windows.book(words, at, TOKENS, step, ticket.tokens)
-                ticket.step = step
-                if subject.limits.budgets:
+                windows.book(words, at, REQUESTS, ticket.step, 1)
+                windows.book(words, at, TOKENS, ticket.step, ticket.tokens)
+                if subject.budgets:
                     board.hold(at, ticket.tokens, cost)
             for subject, at in already:
-                if subject.limits.budgets:
+                if subject.budgets:
                     board.hold(at, 0, cost)
             if not already:
-                call.lines += refusal.headers([(s.limits, at) for s, at in lines], words)
+                call.lines += refusal.headers(lines, words)
+        except (BoardFull, StoreError, OSError) as error:
+            raise _unknown(error) from None
+        finally:
+            board.unlock()
         ticket.cost += cost
         ticket.subjects += subjects
         self._tickets[call.id] = ticket
+
+    def _check(self, call: Call, lines: Lines, already: Lines, tokens: int, cost: int, now: float) -> None:
+        """Raises OverLimit for the first limit that it does not fit into."""
+        board, words = self._board, self._board.words
+        try:
+            for subject, at in lines:
+                refusal.of_minute(subject.whose, subject.limits, words, at, tokens, now)
+                if subject.budgets:
+                    refusal.of_tokens(subject.whose, subject.limits, words, at, board.held(at), tokens, now)
+            for subject, at in (*already, *lines):
+                if subject.budgets:
+                    refusal.of_costs(subject.whose, subject.limits, words, at, board.costs_held(at), cost, now)
+        except refusal.OverLimit as refused:
+            call.lines += refusal.headers(lines, words)
+            self._refuse(call, subject, refused)
+            raise
 
     def _refuse(self, call: Call, subject: Subject, refused: refusal.OverLimit) -> None:
         """A log line, and no row: whoever hammers against a limit must not make the ledger grow."""
@@ -220,7 +208,7 @@ class Limiter:
     def _line(self, subject: Subject, now: float) -> int:
         """Where the subject is on the board, with a current day and month. sqlite3.Error, BoardFull."""
         at = self._board.line(subject.line)
-        if subject.limits.budgets:
+        if subject.budgets:
             if self._board.is_new(at):
                 self._load(at, subject, now)
             windows.today(self._board.words, at, now)
@@ -246,18 +234,14 @@ class Limiter:
         self._board.lock()
         try:
             yield
-        except BoardFull:
-            sentence = "The gateway keeps no more limits than it does now. Tell its operator; try again later."
-            raise ApiError(503, sentence, "server_error", "too_many_limits", retry_after_s=60) from None
-        except (sqlite3.Error, OSError) as error:
-            say("limits.unread", reason=str(error))
-            sentence = "The gateway can't read what was used so far. Try again later, or tell its operator."
-            raise ApiError(503, sentence, "server_error", "limits_unavailable", retry_after_s=10) from None
+        except (BoardFull, StoreError, OSError) as error:
+            raise _unknown(error) from None
         finally:
             self._board.unlock()
 
 
-def subjects_of(key: Key) -> tuple[Subject, ...]:
-    """The key and its team, those that have limits."""
-    found = (Subject.of("key", key.id, key.limits), Subject.of("team", key.team, key.team_limits))
-    return tuple(subject for subject in found if subject.limits)
+def _unknown(error: Exception) -> ApiError:
+    """Nobody is let in whose limits are not known."""
+    say("limits.unknown", kind=type(error).__name__, reason=str(error))
+    sentence = "The gateway can't tell what was used so far. Try again later, or tell its operator."
+    return ApiError(503, sentence, "server_error", "limits_unavailable", retry_after_s=10)

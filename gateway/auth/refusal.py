@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from gateway.auth import windows
 from gateway.auth.limits import Limits
+from gateway.auth.subjects import Subject
 from gateway.auth.windows import (
     DAY_COST,
     DAY_TOKENS,
@@ -21,7 +22,15 @@ from gateway.auth.windows import (
 )
 from gateway.errors import ApiError
 
-OF_MINUTE = (("requests", REQUESTS), ("tokens", TOKENS))
+HEADERS = (
+    "x-ratelimit-limit-{0}: %d\r\n"
+    "x-ratelimit-remaining-{0}: %d\r\n"
+    f"x-ratelimit-reset-{{0}}: {windows.WINDOW_S}s\r\n"
+)
+OF_MINUTE = (
+    ("requests_per_minute", REQUESTS, HEADERS.format("requests").encode()),
+    ("tokens_per_minute", TOKENS, HEADERS.format("tokens").encode()),
+)
 OF_TOKENS = (("tokens_per_day", DAY_TOKENS, day_ends_s), ("tokens_per_month", MONTH_TOKENS, month_ends_s))
 OF_COSTS = (("cost_per_day", DAY_COST, day_ends_s), ("cost_per_month", MONTH_COST, month_ends_s))
 
@@ -74,21 +83,20 @@ def of_costs(whose: str, limits: Limits, words: Words, at: int, held: int, cost:
             raise _spent(whose, name, f"a cost of {most:g}", f"{left:.4g} is left", ends_s(now))
 
 
-def headers(lines: Iterable[tuple[Limits, int]], words: Words) -> bytes:
-    """x-ratelimit-…, of whoever has the least left, after the call was booked."""
-    said = []
-    for what, ring in OF_MINUTE:
-        name = f"{what}_per_minute"
-        bounds = [
-            (most - windows.used(words, at, ring), most) for limits, at in lines if (most := getattr(limits, name))
-        ]
-        if bounds:
-            left, most = min(bounds)
-            said.append(
-                b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %ds\r\n"
-                % (what.encode(), most, what.encode(), max(0, left), what.encode(), windows.WINDOW_S)
-            )
-    return b"".join(said)
+def headers(lines: Iterable[tuple[Subject, int]], words: Words) -> bytes:
+    """x-ratelimit-…, of whoever has the least left in the rings, which must have been turned."""
+    said = b""
+    for name, ring, template in OF_MINUTE:
+        least = None
+        for subject, at in lines:
+            most = getattr(subject.limits, name)
+            if most is not None:
+                left = most - windows.used(words, at, ring)
+                if least is None or left < least:
+                    least, of = left, most
+        if least is not None:
+            said += template % (of, max(0, least))
+    return said
 
 
 def _spent(whose: str, name: str, most: str, left: str, wait: int) -> OverLimit:

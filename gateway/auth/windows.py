@@ -102,10 +102,11 @@ def at_least(
 
 def spend(words: Words, at: int, when: float, tokens: int, cost: int) -> None:
     """Book what a request that began at `when` has used on its day and month, if they are still the current ones."""
-    if int(when) // DAY_S == words[at + DAY]:
+    current = int(when) // DAY_S == words[at + DAY]
+    if current:
         words[at + DAY_TOKENS] += tokens
         words[at + DAY_COST] += cost
-    if month_of(when) == words[at + MONTH]:
+    if current or month_of(when) == words[at + MONTH]:
         words[at + MONTH_TOKENS] += tokens
         words[at + MONTH_COST] += cost
 

@@ -11,9 +11,10 @@ import pytest
 from gateway.auth import windows
 from gateway.auth.board import Board
 from gateway.auth.key import Key
-from gateway.auth.limiter import Limiter, Subject
+from gateway.auth.limiter import Limiter
 from gateway.auth.limits import Limits
 from gateway.auth.refusal import OverLimit
+from gateway.auth.subjects import Subject
 from gateway.call import CHAT, Call
 from gateway.store import open_store
 from gateway.usage import INSERT, Usage
@@ -24,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HAMMER = """
 import sys
 from pathlib import Path
-from gateway.auth.limiter import Limiter, Subject
+from gateway.auth.limiter import Limiter
 from gateway.auth.refusal import OverLimit
 from tests.gateway.test_limits_board import NOON, call, key
 from gateway.auth.limits import Limits
