@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
@@ -66,7 +67,7 @@ async def _metrics(gate: Gate, scope: dict) -> Answer:
     if CANDIDATE_TAG not in (await caller(gate, scope)).tags:
         sentence = "Metrics show candidates too. Use a key with the tag candidate: `dayzero keys create`."
         raise ApiError(403, sentence, "permission_error", "insufficient_scope")
-    store, problem = gate.settings.gateway_store, gate.live.problem or gate.writer.problem
+    store, problem = gate.settings.gateway_path, gate.live.problem or gate.writer.problem
     return Answer(metrics.TEXT, await asyncio.to_thread(metrics.render, store, gate.live.table, problem))
 
 
@@ -81,7 +82,12 @@ async def _model(gate: Gate, scope: dict) -> Answer:
 
 
 async def _usage(gate: Gate, scope: dict) -> Answer:
-    return Answer(*await usage.answer(gate, await caller(gate, scope), scope["query_string"]))
+    """An admin's key opens nothing else here; it sees everybody's."""
+    scheme, _, plaintext = credential(dict(scope["headers"])).decode("latin-1").partition(" ")
+    gate.admins.refresh()
+    admin = gate.admins.caller(plaintext.strip(), time.time()) if scheme.lower() == "bearer" else None
+    key = admin or await caller(gate, scope)
+    return Answer(*await usage.answer(gate, key, scope["query_string"], everybody=admin is not None))
 
 
 async def _openapi(gate: Gate, scope: dict) -> Answer:

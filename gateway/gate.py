@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gateway.admission import Check
+from gateway.auth.key import ADMIN
 from gateway.auth.limiter import Limiter
 from gateway.auth.ring import KeyRing
 from gateway.auth.tokens import Tokens, seer
@@ -42,6 +43,7 @@ class Gate:
         self.link = _link(settings)
         self.writer = Writer(settings.gateway_path)
         self.keys = KeyRing(settings.gateway_path)
+        self.admins = KeyRing(settings.gateway_path, ADMIN)
         self.tokens = Tokens(settings.gateway.oidc, self.keys, self._see)
         self.providers = Providers(settings.gateway.providers_file, environment)
         self.litellm = LiteLLM()
@@ -108,6 +110,7 @@ class Gate:
             await asyncio.to_thread(self.link.close)
         self.limiter.close()
         self.keys.close()
+        self.admins.close()
 
 
 def _link(settings: Settings) -> "Link | None":

@@ -7,9 +7,11 @@ import re
 import httpx
 import pytest
 
+from gateway import keys
 from gateway.pages.files import asset
 from gateway.pages.models import own_card, snippets, speed
 from gateway.routing import Served
+from gateway.store import open_store
 from tests.gateway.conftest import World
 from tests.gateway.world import new_key
 
@@ -90,3 +92,13 @@ def test_a_key_sees_its_own_usage_only(world: World) -> None:
     for wrong in ("by=colour", "days=x", "days=-1", "days=nan"):
         assert get(wrong).status_code == 400, wrong
     assert get("by=model", "dz-nobody").status_code == 401
+    db = open_store(world.settings.gateway_path)
+    admin = keys.issue(db, "olga", [], kind="admin")
+    everybody = get("by=model", admin).json()
+    assert everybody["whose"] == "everybody"
+    assert [one["requests"] for one in everybody["data"] if one["model"] == model] == [3]
+    headers = {"authorization": f"Bearer {admin}"}
+    assert httpx.get(f"{world.gateway.url}/v1/models", headers=headers).status_code == 401
+    keys.revoke(db, admin[: len("dza-") + 8])
+    assert get("by=model", admin).status_code == 401
+    db.close()
