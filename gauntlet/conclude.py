@@ -112,7 +112,7 @@ def collect(run: Run, folder: Path) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for k in range(len(run.shards)):
         for path in (shard_file(folder, k), partial_file(folder, k)):
-            for record in read_records(path, run.digest)[0]:
+            for record in read_records(path, run.digest):
                 # a second look at what was not evaluated goes on in a partial file beside the finished one
                 if record["grade"] != NOT_EVALUATED or record["id"] not in found:
                     found[record["id"]] = record

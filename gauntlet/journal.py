@@ -8,13 +8,17 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Sequence
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from gauntlet.answers import NOT_EVALUATED
 from gauntlet.cases import Sample
-from gauntlet.runfiles import header, partial_file, publish, read_records, shard_file
+from gauntlet.runfiles import header, partial_file, publish, read_lines, shard_file
 from lifecycle.errors import Transient
 
 
@@ -22,40 +26,77 @@ class ShardBusy(Transient):
     """Another task is at work on this shard."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a record stands, and what is asked of it most: a hundred thousand of them must fit."""
+
+    grade: str
+    final: bool  # in the finished file, else in the partial one
+    offset: int
+    length: int
+
+
 class Journal:
-    """Opens a shard for appending. `finished`: sample id → record; samples that were not evaluated are asked again."""
+    """Opens a shard for appending. It keeps where each record stands and reads it again when somebody asks."""
 
     def __init__(self, folder: Path, shard: int, digest: str):
         self._final, self._partial = shard_file(folder, shard), partial_file(folder, shard)
         self._header = header(digest, shard)
         self._file, self._synced = self._open(), True
-        done, _ = read_records(self._final, digest)
-        begun, good = read_records(self._partial, digest)
-        self.finished = {r["id"]: r for r in [*done, *begun] if r["grade"] != NOT_EVALUATED}
-        self._records: dict[str, dict[str, Any]] = {r["id"]: r for r in [*done, *begun]} | self.finished
+        self._places: dict[str, _Place] = {}
+        self._counted: Counter[str] = Counter()
+        good = 0
+        for path, final in ((self._final, True), (self._partial, False)):
+            for line in read_lines(path, digest):
+                self._keep(line.record, _Place(sys.intern(line.record["grade"]), final, line.offset, line.length))
+                good = good if final else line.offset + line.length
         os.truncate(self._file.fileno(), good)  # a torn last line, or another run's file
+        self._end = good
         if not good:
             self._write(self._header)
 
+    def finished(self, id_: str) -> dict[str, Any] | None:
+        """The sample's record; None when there is none that counts: what was not evaluated is asked again."""
+        place = self._places.get(id_)
+        return json.loads(self._raw(place)) if place is not None and place.grade != NOT_EVALUATED else None
+
     def add(self, record: dict[str, Any]) -> None:
         """Out of this process when it returns. Asked again in vain, a sample keeps what it had."""
-        if record["grade"] == NOT_EVALUATED and record["id"] in self.finished:
+        if not self._counts_more(record):
             return
-        self._records[record["id"]] = record
-        self._write(record)
+        offset = self._end
+        length = self._write(record)
+        self._keep(record, _Place(sys.intern(record["grade"]), False, offset, length))
 
     def count(self, grade: str) -> int:
-        return sum(record["grade"] == grade for record in self._records.values())
+        return self._counted[grade]
 
     def whole(self, samples: Iterable[Sample]) -> bool:
         """Has every sample a record?"""
-        return all(sample.id in self._records for sample in samples)
+        return all(sample.id in self._places for sample in samples)
 
-    def publish(self, order: Sequence[str]) -> None:
+    def publish(self, order: Iterable[str]) -> None:
         """Every record in this order becomes the shard's file; the partial one goes."""
-        publish(self._final, [self._header, *(self._records[id_] for id_ in order)])
+        publish(self._final, chain([self._header], (self._raw(self._places[id_]) for id_ in order)))
         self._partial.unlink(missing_ok=True)
         self.close()
+
+    def _counts_more(self, record: dict[str, Any]) -> bool:
+        """Than what there is of this sample."""
+        known = self._places.get(record["id"])
+        return known is None or known.grade == NOT_EVALUATED or record["grade"] != NOT_EVALUATED
+
+    def _keep(self, record: dict[str, Any], place: _Place) -> None:
+        if self._counts_more(record):
+            if (before := self._places.get(record["id"])) is not None:
+                self._counted[before.grade] -= 1
+            self._places[record["id"]] = place
+            self._counted[place.grade] += 1
+
+    def _raw(self, place: _Place) -> bytes:
+        with (self._final if place.final else self._partial).open("rb") as file:
+            file.seek(place.offset)
+            return file.read(place.length)
 
     def sync(self) -> None:
         """On disk. May run in a thread of its own, also while the file is being closed."""
@@ -81,7 +122,11 @@ class Journal:
                 file.seek(0, os.SEEK_END)
         return file
 
-    def _write(self, row: dict[str, Any]) -> None:
-        self._file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+    def _write(self, row: dict[str, Any]) -> int:
+        """The line's bytes."""
+        line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
+        self._file.write(line)
         self._file.flush()
         self._synced = False
+        self._end += len(line)
+        return len(line)

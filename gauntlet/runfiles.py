@@ -1,6 +1,7 @@
 """The files of one Gauntlet run, shared by the service and the array tasks. Standard library only.
 
-run.json                  everything that is asked, self-contained; never changed once a shard has begun
+run.json                  whom to ask and by which rules; never changed once a shard has begun
+ask-<k>.jsonl             what shard k asks, one sample a line: read as it goes, for there may be very many
 shard-<k>.partial.jsonl   a header line, then one line per finished sample; survives any kill
 shard-<k>.jsonl           the same, complete, in the order of run.json, published by one rename
 shard-<k>.progress.json   {"done", "total", "note"}
@@ -12,8 +13,9 @@ verdict.json, report.html, report.png; picture.json while the picture is being d
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,9 @@ class NoRun(Permanent):
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """run.json as values. `suites` carry rules without cases; `samples` the full text; `shards` sample ids."""
+    """run.json as values. `suites` carry rules without cases; `shards`: how many samples each has."""
+
+    folder: Path
 
     digest: str
     base_url: str
@@ -42,15 +46,22 @@ class Run:
     timeout_s: float  # of one request
     subject: JSON
     suites: tuple[Suite, ...]
-    samples: tuple[Sample, ...]
-    shards: tuple[tuple[str, ...], ...]
+    shards: tuple[int, ...]
     rival: str = ""  # the model that answers are compared with
     left_out: JSON = field(default_factory=dict)  # sample id → what this run doesn't offer
     baseline: Path | None = None  # folder of an earlier run to compare with
 
-    def shard(self, k: int) -> tuple[Sample, ...]:
-        wanted = set(self.shards[k])
-        return tuple(sample for sample in self.samples if sample.id in wanted)
+    def shard(self, k: int) -> Iterator[Sample]:
+        """What one shard asks, in the order of the suites; read line by line."""
+        for row in _rows(ask_file(self.folder, k)):
+            yield Sample(row["suite"], Case.of(row["case"]))
+
+    @cached_property
+    def samples(self) -> tuple[Sample, ...]:
+        """Of all shards, in the order of the suites."""
+        rows = [row for k in range(len(self.shards)) for row in _rows(ask_file(self.folder, k))]
+        rows.sort(key=lambda row: row["n"])
+        return tuple(Sample(row["suite"], Case.of(row["case"])) for row in rows)
 
 
 def digest_of(content: JSON) -> str:
@@ -70,13 +81,23 @@ def read_run(folder: Path) -> Run:
             for key in ("base_url", "model", "concurrency", "patience_s", "timeout_s", "subject", "rival", "left_out")
         },
         judges=tuple(data["judges"]),
+        folder=folder,
         digest=data["digest"],
         key_file=Path(data["key_file"]),
         suites=tuple(Suite.of(rules) for rules in data["suites"]),
-        samples=tuple(Sample(row["suite"], Case.of(row["case"])) for row in data["samples"]),
-        shards=tuple(tuple(ids) for ids in data["shards"]),
+        shards=tuple(data["shards"]),
         baseline=Path(data["baseline"]) if data.get("baseline") else None,
     )
+
+
+def ask_file(folder: Path, k: int) -> Path:
+    return folder / f"ask-{k}.jsonl"
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as file:
+        for line in file:
+            yield json.loads(line)
 
 
 def shard_file(folder: Path, k: int) -> Path:
@@ -95,38 +116,52 @@ def header(digest: str, k: int) -> dict[str, Any]:
     return {"v": VERSION, "run": digest, "shard": k}
 
 
-def read_records(path: Path, digest: str) -> tuple[list[dict[str, Any]], int]:
-    """Whole records of this run in a shard file, and the bytes they take with the header.
+@dataclass(frozen=True)
+class Line:
+    """A whole record in a shard file, and where it stands: offset and bytes, the end of line included."""
 
-    ([], 0) when the file is absent or of another run. A torn last line (killed while writing) is not counted.
+    record: dict[str, Any]
+    offset: int
+    length: int
+
+
+def read_lines(path: Path, digest: str) -> Iterator[Line]:
+    """Whole records of this run in a shard file, one at a time; none when it is absent or of another run.
+
+    A torn last line (killed while writing) ends it.
     """
     try:
-        raw = path.read_bytes()
+        file = path.open("rb")
     except FileNotFoundError:
-        return [], 0
-    records, good = [], 0
-    for number, line in enumerate(raw.splitlines(keepends=True)):
-        try:
-            row = json.loads(line) if line.endswith(b"\n") else None
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
-            break
-        if number == 0:
-            if row.get("v") != VERSION or row.get("run") != digest:
-                return [], 0
-        else:
-            records.append(row)
-        good += len(line)
-    return records, good
+        return
+    with file:
+        offset = 0
+        for number, line in enumerate(file):
+            try:
+                row = json.loads(line) if line.endswith(b"\n") else None
+            except ValueError:
+                row = None
+            if not isinstance(row, dict):
+                return
+            if number == 0:
+                if row.get("v") != VERSION or row.get("run") != digest:
+                    return
+            else:
+                yield Line(row, offset, len(line))
+            offset += len(line)
 
 
-def publish(path: Path, lines: Iterable[JSON]) -> None:
-    """Write JSON lines aside, sync, and rename over `path`."""
+def read_records(path: Path, digest: str) -> list[dict[str, Any]]:
+    """All whole records of this run in a shard file."""
+    return [line.record for line in read_lines(path, digest)]
+
+
+def publish(path: Path, lines: Iterable[JSON | bytes]) -> None:
+    """Write JSON lines (bytes: as they are) aside, sync, and rename over `path`."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     with aside.open("wb") as file:
         for line in lines:
-            file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+            file.write(line if isinstance(line, bytes) else json.dumps(line, ensure_ascii=False).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)

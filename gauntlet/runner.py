@@ -13,8 +13,7 @@ import os
 import signal
 import stat
 import sys
-from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +93,10 @@ async def run_shard(
     run: Run, folder: Path, shard: int, key: str, report: Report | None = None, wish: Wish = PLAIN
 ) -> None:
     """Ask everything that is not finished yet, and what the wish adds; then publish the shard's file if it is whole."""
-    samples = run.shard(shard)
     journal = Journal(folder, shard, run.digest)
-    before = dict(journal.finished)
-    todo = [sample for sample in samples if wish.wants(sample, before.get(sample.id))]
+    settled = sum(not wish.wants(sample, journal.finished(sample.id)) for sample in run.shard(shard))
     outage, judge_outage = Outage(run.patience_s), Outage(run.patience_s)
-    progress = _Progress(folder, shard, len(samples), len(samples) - len(todo), journal, outage, report)
+    progress = _Progress(folder, shard, run.shards[shard], settled, journal, outage, report)
     try:
         async with Client(run.base_url, key, run.timeout_s) as client:
 
@@ -111,33 +108,39 @@ async def run_shard(
             asking = Asking(client, run.model, outage, run.rival)
             pace = Pace(run.concurrency)
 
-            async def work(queue: deque[Sample]) -> None:
-                while queue:
+            async def work(queue: Iterator[Sample]) -> None:
+                while True:
                     async with pace as seen:
-                        if not queue:
+                        if (sample := next(queue, None)) is None:
                             return
-                        before_us = outage.refusals
-                        record = await try_sample(queue.popleft(), asking, panel)
-                        if outage.refusals > before_us:
+                        before = journal.finished(sample.id)
+                        refused = outage.refusals
+                        record = await try_sample(sample, asking, panel)
+                        if outage.refusals > refused:
                             pace.slow_down(seen)
-                    journal.add(wish.mark(record, before.get(record["id"])))
+                    journal.add(wish.mark(record, before))
                     progress.step()
 
-            # speed is measured when this task asks nothing else; other shards may still be at work
-            calm = deque(sample for sample in todo if not ALONE & set(sample.case.checks))
-            loud = deque(sample for sample in todo if ALONE & set(sample.case.checks))
+            def todo(alone: bool) -> Iterator[Sample]:
+                for sample in run.shard(shard):
+                    mine = bool(ALONE & set(sample.case.checks)) == alone
+                    if mine and wish.wants(sample, journal.finished(sample.id)):
+                        yield sample
+
             beat = asyncio.create_task(progress.beat())
             syncing = asyncio.create_task(_keep_synced(journal))
             try:
                 async with asyncio.TaskGroup() as group:
-                    for _ in range(min(run.concurrency, len(calm))):
+                    calm = todo(alone=False)
+                    for _ in range(min(run.concurrency, run.shards[shard])):
                         group.create_task(work(calm))
-                await work(loud)
+                # speed is measured when this task asks nothing else; other shards may still be at work
+                await work(todo(alone=True))
             finally:
                 beat.cancel()
                 syncing.cancel()
-        if journal.whole(samples):
-            journal.publish([sample.id for sample in samples])
+        if journal.whole(run.shard(shard)):
+            journal.publish(sample.id for sample in run.shard(shard))
         progress.write()
     finally:
         journal.close()

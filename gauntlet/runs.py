@@ -8,7 +8,7 @@ from typing import Any
 
 from gauntlet.cases import ALONE, Sample
 from gauntlet.haystack import filled
-from gauntlet.runfiles import digest_of, progress_file, shard_file
+from gauntlet.runfiles import ask_file, digest_of, progress_file, publish, shard_file
 from gauntlet.suite_files import read_suites
 from lifecycle.errors import Refused
 from lifecycle.ports import ExamProgress
@@ -80,16 +80,20 @@ def prepare(
         "subject": dict(subject),
         "baseline": str(baseline.absolute()) if baseline else "",
         "suites": [suite.rules() for suite in read],
-        "samples": [{"id": s.id, "suite": s.suite, "case": s.case.as_dict()} for s in samples],
-        "shards": balance(samples, shards),
     }
-    content = json.loads(json.dumps(content))
-    content["digest"] = digest_of(content)
+    rows = [{"n": n, "id": s.id, "suite": s.suite, "case": s.case.as_dict()} for n, s in enumerate(samples)]
+    parts = balance(samples, shards)
+    content = json.loads(json.dumps({**content, "shards": [len(part) for part in parts]}))
+    content["digest"] = digest_of({**content, "samples": rows, "parts": parts})
     if existing is None or existing["digest"] != content["digest"]:
         if existing is not None and any(folder.glob("shard-*.jsonl")):
             raise Refused(f"{folder} holds another run that has begun.", "Start a new run, in a folder of its own.")
-        write_json(folder / "run.json", content)
-    return len(content["shards"])
+        folder.mkdir(parents=True, exist_ok=True)
+        row_of = {row["id"]: row for row in rows}
+        for k, part in enumerate(parts):
+            publish(ask_file(folder, k), (row_of[id_] for id_ in part))
+        write_json(folder / "run.json", content)  # last: with it the run is there
+    return len(parts)
 
 
 def balance(samples: Sequence[Sample], shards: int) -> list[list[str]]:
@@ -110,12 +114,12 @@ def balance(samples: Sequence[Sample], shards: int) -> list[list[str]]:
 
 def progress(folder: Path) -> ExamProgress:
     """Samples and shards done, from the shards' own files."""
-    run = read_json(folder / "run.json") or {"shards": [], "samples": []}
+    run = read_json(folder / "run.json") or {"shards": []}
     done = shards_done = 0
-    for k, ids in enumerate(run["shards"]):
+    for k, count in enumerate(run["shards"]):
         if shard_file(folder, k).exists():
             shards_done += 1
-            done += len(ids)
+            done += count
         elif (latest := read_json(progress_file(folder, k))) is not None:
-            done += min(latest["done"], len(ids))
-    return ExamProgress(done=done, total=len(run["samples"]), shards_done=shards_done, shards=len(run["shards"]))
+            done += min(latest["done"], count)
+    return ExamProgress(done=done, total=sum(run["shards"]), shards_done=shards_done, shards=len(run["shards"]))

@@ -14,7 +14,7 @@ from gauntlet import conclude
 from gauntlet.answers import Answer
 from gauntlet.cases import Case, Suite
 from gauntlet.grades import read_grades
-from gauntlet.runfiles import digest_of, header, publish, shard_file
+from gauntlet.runfiles import ask_file, digest_of, header, publish, shard_file
 from lab.slack.person import Person, words
 from lifecycle import actions, queries, releases
 from lifecycle.runfolder import RunFolder, write_json
@@ -121,10 +121,12 @@ def write_run(folder: Path, answers: dict[str, str]) -> None:
         "base_url": "http://127.0.0.1:9/v1", "model": "m", "judges": [], "judge": "", "concurrency": 1,
         "patience_s": 1.0, "timeout_s": 1.0, "subject": {"model": "acme/tiny"},
         "rival": "", "left_out": {}, "key_file": str(folder / "key"),
-        "suites": [suite.rules()], "samples": [{"suite": "own", "case": asdict(case)} for case in cases],
-        "shards": [[f"own/{name}" for name in answers]],
+        "suites": [suite.rules()], "shards": [len(cases)],
     }  # fmt: skip
+    asked = [{"n": n, "suite": "own", "case": asdict(case)} for n, case in enumerate(cases)]
     digest = digest_of(content)
+    folder.mkdir(parents=True, exist_ok=True)
+    publish(ask_file(folder, 0), asked)
     write_json(folder / "run.json", {**content, "digest": digest})
     records = [
         {"id": f"own/{case.id}", "category": "own", "messages": list(case.messages), "grade": "unscored", "at": 0.0,

@@ -79,9 +79,8 @@ def test_the_page_needs_no_network(attacked: Path):
 def test_every_sample_is_in_the_page_and_verdict_comes_first(attacked: Path):
     """Ids can be linked to; the outcome stands before the first suite."""
     page = (attacked / "report.html").read_text()
-    run = json.loads((attacked / "run.json").read_text())
-    for sample in run["samples"]:
-        assert f'id="{sample["id"]}"' in page
+    for sample in read_run(attacked).samples:
+        assert f'id="{sample.id}"' in page
     assert page.index('<span class="verdict">FAIL</span>') < page.index("<h2>Suites</h2>")
 
 
