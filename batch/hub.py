@@ -82,10 +82,14 @@ class HubReader:
         return _assemble(info, files, config, hf_quant, weights)
 
     def nearest(self, repo: str) -> list[str]:
-        """Names of the same organization that look like `repo`; empty when the Hub doesn't say."""
+        """Names that look like `repo`: of the same organization, else of anybody, the most downloaded first; empty
+        when the Hub doesn't say."""
         org, _, name = repo.partition("/")
         try:
             others = [m.id for m in self._api.list_models(author=org, limit=500)]
+            if not others:
+                found = [m.id for m in self._api.list_models(search=name, sort="downloads", limit=50)]
+                return difflib.get_close_matches(repo, found, n=3, cutoff=0.3)
         except (HfHubHTTPError, httpx.HTTPError, ValueError):
             return []
         by_lower = {other.partition("/")[2].lower(): other for other in others}

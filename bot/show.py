@@ -45,7 +45,8 @@ def progress(deployment: Deployment) -> str:
             when = time.strftime("%H:%M", time.localtime(p["until"]))
             return f"{plural(p['jobs'], 'research job')} may be preempted; their owners were told, it goes on at {when}"
         case "load":
-            return f"{bar(p.get('progress') or 0)} {p.get('note') or p.get('phase')}"
+            share = p.get("progress") or 0
+            return f"{bar(share)} {share:.0%} {p.get('note') or p.get('phase') or ''}".rstrip()
         case "exam":
             return f"{bar(p['done'] / max(1, p['total']))} {p['done']} of {p['total']} samples"
         case "list" | "guard" | "sleep" | "swap":
