@@ -1,4 +1,4 @@
-"""The Gauntlet's runner beside a bare asyncio client and Inspect, on the same mock, with 1, 64 and 256 requests at once.
+"""The Gauntlet's runner beside a bare asyncio client and Inspect: one mock, with 1, 64 and 256 requests at once.
 
     python -m bench.gauntlet
 

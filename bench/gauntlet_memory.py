@@ -21,8 +21,8 @@ def main() -> None:
     url, samples = sys.argv[1], int(sys.argv[2])
     folder = Path(tempfile.mkdtemp(prefix="dz-bench-"))
     try:
-        make = "import sys; from bench.gauntlet import prepared; prepared(sys.argv[1], 64, int(sys.argv[2]), sys.argv[3])"
-        subprocess.run([sys.executable, "-c", make, url, str(samples), str(folder)], check=True)
+        make = f"from bench.gauntlet import prepared; prepared({url!r}, 64, {samples}, {str(folder)!r})"
+        subprocess.run([sys.executable, "-c", make], check=True)
         loop.run(run_shard(read_run(folder / "run"), folder / "run", 0, ""))
         assert (folder / "run" / "shard-0.jsonl").exists()
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
