@@ -61,6 +61,7 @@ class TransformersWire:
             if isinstance(holder.get(name), str):
                 cutter = StopCutter(self._stops)
                 holder[name] = cutter.feed(holder[name]) + cutter.flush()
+                _name_the_stop(choice, cutter)
             if holder is not choice:
                 holder.setdefault("content", None)
         return dumps(answer)
@@ -100,6 +101,8 @@ class TransformersWire:
                 holder[name] = shown
             else:
                 holder.pop(name, None)
+        if ending:
+            _name_the_stop(choice, self._cutter)
         self.done = self.done or ending
         return ending or bool(holder["text"] if name == "text" else holder)
 
@@ -115,6 +118,7 @@ class StopCutter:
 
     def __init__(self, stops: tuple[str, ...]):
         self._stops = stops
+        self.stop = ""  # the one that was found
         self._held = ""
         self._cut = False
 
@@ -124,10 +128,11 @@ class StopCutter:
         if self._cut:
             return ""
         text = self._held + text
-        found = [at for stop in self._stops if (at := text.find(stop)) >= 0]
+        found = [(at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
         if found:
+            at, self.stop = min(found)
             self._cut, self._held = True, ""
-            return text[: min(found)]
+            return text[:at]
         longest = max(map(len, self._stops)) - 1
         keep = next(
             (n for n in range(min(longest, len(text)), 0, -1) if any(s.startswith(text[-n:]) for s in self._stops)), 0
@@ -138,6 +143,12 @@ class StopCutter:
     def flush(self) -> str:
         held, self._held = self._held, ""
         return held
+
+
+def _name_the_stop(choice: dict, cutter: StopCutter) -> None:
+    """As vLLM does: which text ended it."""
+    if cutter.stop:
+        choice["finish_reason"], choice["stop_reason"] = "stop", cutter.stop
 
 
 def _text_of(choice: dict, name: str) -> tuple[dict, str]:

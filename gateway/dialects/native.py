@@ -79,10 +79,12 @@ class EventsWire(OpenAIWire):
             events = events[: end + last_boundary(events[end:])]
         for part in (events, self._last):
             if _USAGE.search(part) is not None:
-                self._count(part)
+                self._gather(part)
+        if self.done:  # what stands in a stream's first event is not what was used
+            self._call.count(self._usage)
         return events
 
-    def _count(self, events: bytes) -> None:
+    def _gather(self, events: bytes) -> None:
         for event in split(events):
             if _USAGE.search(event) is None:
                 continue
@@ -91,8 +93,6 @@ class EventsWire(OpenAIWire):
                 usage = holder.get("usage") if isinstance(holder, dict) else None
                 if isinstance(usage, dict):
                     self._usage |= {name: value for name, value in usage.items() if value is not None}
-        if self.done:  # what stands in a stream's first event is not what was used
-            self._call.count(self._usage)
 
     def end(self) -> bytes:
         return self._last
