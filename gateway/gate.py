@@ -68,6 +68,7 @@ class Gate:
             settings.gateway.aliases,
         )
         self.limiter = Limiter(settings.gateway_path.with_name(BOARD), settings.gateway_path)
+        self.limiter.everywhere = settings.gateway_store
         self.spending = Spending(self.limiter, self.providers, self.litellm)
         self.tracer = tracer(settings.gateway.tracing)
         self.checks: list[Check] = [*([self.tracer] if self.tracer else []), self.limiter]

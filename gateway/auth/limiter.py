@@ -37,6 +37,8 @@ class Limiter:
         """`hear(event, fields)` is told of each refusal. Raises OSError when the board can't be had."""
         self._board = Board(board)
         self._database = database
+        self.everywhere: Where = database
+        """Where `check` looks: a store that several hosts share knows what the others used."""
         self._clock = clock
         self._hear = hear
         self._tickets: dict[str, Ticket] = {}
@@ -137,7 +139,7 @@ class Limiter:
         self._subjects.clear()
         for subject in subjects.values():
             now = self._clock()
-            sums = await asyncio.to_thread(self._sums, subject, now)
+            sums = await asyncio.to_thread(self._sums, subject, now, self.everywhere)
             with self._locked():
                 at = self._line(subject, now)
                 # a call that was written and is not booked yet stands in both: its reservation must cover it
@@ -216,12 +218,12 @@ class Limiter:
 
     def _load(self, at: int, subject: Subject, now: float) -> None:
         """Day and month out of the ledger: of a line that is new, or after a worker died with something reserved."""
-        windows.at_least(self._board.words, at, now, *self._sums(subject, now))
+        windows.at_least(self._board.words, at, now, *self._sums(subject, now, self._database))
         self._board.is_loaded(at)
 
-    def _sums(self, subject: Subject, now: float) -> tuple[tuple[int, int], tuple[int, int]]:
+    def _sums(self, subject: Subject, now: float, where: Where) -> tuple[tuple[int, int], tuple[int, int]]:
         """(tokens, cost) of the day and of the month, as the ledger has them. Any thread; sqlite3.Error."""
-        connection = read_only(self._database)
+        connection = read_only(where)
         try:
             since = (windows.day_began(now), windows.month_began(now))
             day, month = (store.spent(connection, subject.kind, subject.which, moment) for moment in since)

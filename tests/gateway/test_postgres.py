@@ -11,7 +11,12 @@ import pytest
 
 from gateway import keys, metrics, usage
 from gateway.auth import store as auth
+from gateway.auth.key import Key
+from gateway.auth.limiter import Limiter
+from gateway.auth.limits import Limits
 from gateway.auth.ring import KeyRing
+from gateway.call import Call
+from gateway.errors import ApiError
 from gateway.ledger import rollup
 from gateway.ledger.reports import report, totals
 from gateway.shared.postgres import translated
@@ -261,3 +266,30 @@ def test_the_address_comes_from_the_environment(tmp_path: Path) -> None:
     found = load(tmp_path / "dayzero.toml", {"DAYZERO_GATEWAY_DATABASE": "postgresql://u:q7Zx@h/d"})
     assert found.gateway_store == Shared("postgresql://u:q7Zx@h/d") and "q7Zx" not in repr(found)
     assert load(tmp_path / "dayzero.toml", {}).gateway_store == found.gateway_path
+
+
+@SKIPPED
+def test_budgets_hear_of_other_hosts(server: Server, tmp_path: Path) -> None:
+    """What another host's callers spent of a team's day is in the shared store: the next look refuses here, too."""
+    key = Key(1, "dz-00000000", "alice", "red", frozenset({"stable"}), 0.0, "us", None, None,
+              team_limits=Limits(tokens_per_day=1000))  # fmt: skip
+    with fresh_database(server, "budgets") as where:
+        limiter = Limiter(tmp_path / "board", fresh_file(tmp_path), hear=lambda *_: None)
+        limiter.everywhere = where
+
+        def ask() -> None:
+            call = Call("chat", key, "m", {"messages": [], "max_tokens": 10}, False, False)
+            limiter.before(call)
+            limiter.after(call)
+
+        ask()
+        there = connect(where)
+        with begin(there):
+            there.execute(INSERT, row(2000, time.time(), team="red", key_id=9))
+        there.close()
+        ask()
+        asyncio.run(limiter.check())
+        with pytest.raises(ApiError) as refused:
+            ask()
+        assert refused.value.status == 429
+        limiter.close()
