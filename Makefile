@@ -41,6 +41,7 @@ lock:  ## resolve the pinned requirements again (requirements/torch.txt is pinne
 	@$(COMPILE) requirements/main.in -o requirements/main.txt
 	@$(COMPILE) requirements/dev.in -o requirements/dev.txt
 	@$(COMPILE) --overrides requirements/engine-overrides.txt requirements/engine.in -o requirements/engine.txt
+	@$(COMPILE) --overrides requirements/engine-overrides.txt requirements/quantize.in -o requirements/quantize.txt
 
 clean:  ## stop the lab's Slurm and remove what the lab made; environments stay
 	@-$(VENV)/python -m lab.slurm down --dir .lab/slurm

@@ -3,6 +3,7 @@
     python3 -m lab.setup                 all steps; a second run finds everything there and takes no time
     python3 -m lab.setup --no-engine     without the real vLLM (2 GB) and the tiny models that it serves
     python3 -m lab.setup --only models   one step
+    python3 -m lab.setup --only quantize llm-compressor, which no other step installs
 
 Environment: DAYZERO_SETUP_SKIP_SYSTEM=1 leaves the system's packages alone. DAYZERO_TORCH_INDEX names the package index
 that torch comes from, PIP_FIND_LINKS or UV_FIND_LINKS a folder of wheels, PIP_INDEX_URL the index of everything else.
@@ -26,19 +27,23 @@ from pathlib import Path
 from lab.models.shelf import MODELS, NotTrained, ensure
 from lab.setup.engine import install_engine
 from lab.setup.packages import StepFailed, install_service
+from lab.setup.quantize import install_quantize
 from lab.setup.stamp import only_one
 from lab.setup.system import install_system
 from lab.setup.tools import install_tools
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = ("service", "engine", "tools", "system", "models")
+EXTRA = ("quantize",)
+"""Steps that are only taken when they are asked for."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m lab.setup", description=__doc__.splitlines()[0])
     parser.add_argument("--no-engine", action="store_true", help="leave out vLLM, and the models that need it")
     parser.add_argument("--no-system", action="store_true", help="leave the system's packages alone")
-    parser.add_argument("--only", choices=STEPS, action="append", help="run only this step (may be given again)")
+    every = (*STEPS, *EXTRA)
+    parser.add_argument("--only", choices=every, action="append", help="run only this step (may be given again)")
     options = parser.parse_args()
     wanted = set(options.only or STEPS)
     if options.no_engine:
@@ -47,7 +52,7 @@ def main() -> int:
         wanted -= {"system"}
     try:
         with only_one(ROOT / ".lab" / "setup.lock"):
-            for name in STEPS:
+            for name in (*STEPS, *EXTRA):
                 if name in wanted:
                     _timed(name, _STEP[name])
     except (StepFailed, NotTrained) as failure:
@@ -74,6 +79,7 @@ _STEP: dict[str, Callable[[Path], str]] = {
     "tools": install_tools,
     "system": install_system,
     "models": _models,
+    "quantize": install_quantize,
 }
 
 if __name__ == "__main__":
