@@ -40,7 +40,8 @@ def progress(deployment: Deployment) -> str:
         case "queue":
             start = p.get("expected_start")
             when = f", expected to start {time.strftime('%H:%M', time.localtime(start))}" if start else ""
-            return f"job {p['handle']} waits ({p.get('reason') or 'no reason given'}){when}"
+            place = f", {p['place']} of {p['waiting']} that wait for GPUs" if p.get("place") else ""
+            return f"job {p['handle']} waits ({p.get('reason') or 'no reason given'}){place}{when}"
         case "warn":
             when = time.strftime("%H:%M", time.localtime(p["until"]))
             return f"{plural(p['jobs'], 'research job')} may be preempted; their owners were told, it goes on at {when}"

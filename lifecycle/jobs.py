@@ -3,6 +3,7 @@
 UNKNOWN is 'no answer'; GONE is 'Slurm answered: no such job'. They are different facts.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -57,6 +58,15 @@ class Snapshot:
     jobs: Mapping[str, Sighting]
     silence: str = ""  # why there was no answer
     asked: frozenset[str] = frozenset()  # what the question was about: only of these is absence an answer
+
+    def place(self, handle: str) -> tuple[int, int] | None:
+        """(its place, of how many) among the jobs that wait for GPUs: by when the scheduler expects each to start,
+        else by when it was submitted. None: it doesn't wait.
+        """
+        waiting = [job for job in self.jobs.values() if job.state is JobState.QUEUED and job.gpus]
+        waiting.sort(key=lambda job: (job.expected_start or math.inf, job.submitted_at or math.inf, job.handle))
+        order = [job.handle for job in waiting]
+        return (order.index(handle) + 1, len(order)) if handle in order else None
 
     def look(self, handle: str) -> Sighting:
         seen = self.jobs.get(handle)

@@ -33,6 +33,8 @@ def step_server(world: World, deployment: Deployment, server: Server, snapshot: 
         cancel(world, job, gently=seen.state is JobState.RUNNING)
     else:
         ALIVE[server.state](world, deployment, server, job, seen)
+        if server.state == servers.QUEUED and seen.state is JobState.QUEUED and seen.word != "COMPLETING":
+            _waits(world, deployment, seen, snapshot.place(seen.handle))
 
 
 def _wanted(world: World, deployment: Deployment, server: Server, job: Job | None) -> None:
@@ -89,6 +91,9 @@ def _queued(world: World, deployment: Deployment, server: Server, job: Job, seen
         return
     if seen.reason == "BeginTime" and world.clock() - server.since < REQUEUE_PAUSE_S and server.started_at:
         world.scheduler.hurry(seen.handle)
+
+
+def _waits(world: World, deployment: Deployment, seen: Sighting, place: tuple[int, int] | None) -> None:
     show = {"stage": "queue", "reason": seen.reason, "expected_start": seen.expected_start, "handle": seen.handle}
     _progress(world, deployment, show)
 

@@ -149,6 +149,10 @@ def test_what_broke_and_what_is_held_says_what_can_be_said(desk: Desk) -> None:
         ({"stage": "cache", "done": 5e9, "total": 1e10, "rate": 5e7}, "5 GB of 10 GB, 50 MB/s, 2 min left"),
         ({"stage": "cache", "waiting": "Priority"}, "download waits in the queue (Priority)"),
         ({"stage": "queue", "handle": "17", "reason": "Resources"}, "job 17 waits (Resources)"),
+        (
+            {"stage": "queue", "handle": "17", "reason": "Priority", "place": 2, "waiting": 5},
+            "job 17 waits (Priority), 2 of 5 that wait for GPUs",
+        ),
         ({"stage": "load", "progress": 0.5, "note": "loading shard 3"}, "▓▓▓▓▓▓▓▓▓▓░░░░░░░░░░ 50% loading shard 3"),
         ({"stage": "exam", "done": 3, "total": 84}, "3 of 84 samples"),
         ({"stage": "list", "note": "waiting for the gateway"}, "waiting for the gateway"),
