@@ -95,7 +95,7 @@ def _queued(world: World, deployment: Deployment, server: Server, job: Job, seen
 
 def _waits(world: World, deployment: Deployment, seen: Sighting, place: tuple[int, int] | None) -> None:
     show = {"stage": "queue", "reason": seen.reason, "expected_start": seen.expected_start, "handle": seen.handle}
-    _progress(world, deployment, show)
+    _progress(world, deployment, show | ({"place": place[0], "waiting": place[1]} if place else {}))
 
 
 def _running(world: World, server: Server, seen: Sighting) -> None:
