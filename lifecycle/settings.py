@@ -91,7 +91,7 @@ class Cluster(Section):
     guards: Guards = Guards()
     command_timeout_s: float = Field(default=30, gt=0)
     local_slots: int = Field(default=4, gt=0)  # kind = "local": how many nodes we pretend to have
-    reader: Literal["auto", "text", "json"] = "auto"  # of squeue and sacct; auto: text, JSON where Slurm refuses it
+    reader: Literal["auto", "text", "json", "pyslurm"] = "auto"  # of the queue; auto: text, JSON where that is refused
     wckey: str = ""  # --wckey of every job, where the site books by it
     extra: tuple[str, ...] = ()  # more sbatch options for servers, such as "--constraint=nvlink"
     light_extra: tuple[str, ...] = ()  # the same for jobs without a GPU

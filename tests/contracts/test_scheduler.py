@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from batch.scheduler import commands, pyslurm_reader
 from batch.scheduler.local import LocalScheduler
 from batch.scheduler.slurm import SlurmScheduler
 from lifecycle.errors import SubmissionRefused
@@ -23,7 +24,10 @@ OTHER = os.environ.get("DAYZERO_OTHER_SLURM", "")
 """--account of a Slurm that somebody else started, whose commands are on the PATH: make test-slurm-latest."""
 
 
-@pytest.fixture(params=["local", *(pytest.param(kind, marks=pytest.mark.slurm) for kind in ("slurm", "slurm-json"))])
+SLURMS = ("slurm", "slurm-json", "slurm-pyslurm")
+
+
+@pytest.fixture(params=["local", *(pytest.param(kind, marks=pytest.mark.slurm) for kind in SLURMS)])
 def place(request: pytest.FixtureRequest, tmp_path: Path):
     clock, folder = Clock(), tmp_path / "scheduler"
     if request.param != "local":
@@ -32,7 +36,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path):
                 pytest.skip("the JSON reader needs Slurm 24.11 or later: make test-slurm-latest")
             request.getfixturevalue("slurm_cluster")
         header = {**SERVING, "account": OTHER, "mem": "1G"} if OTHER else SERVING
-        cluster = Cluster(reader="json" if request.param == "slurm-json" else "text")
+        if request.param == "slurm-pyslurm" and (why_not := pyslurm_reader.probe(commands.run)[1]):
+            pytest.skip(why_not)
+        cluster = Cluster(reader=request.param.partition("-")[2] or "text")
         place = Place(SlurmScheduler(cluster, folder, clock), tmp_path, header, clock)
     else:
         cluster = Cluster(kind="local", local_slots=2)
