@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 from bot import stories
+from bot.hooks.catalogue import CATALOGUE
 from bot.sentences import gpu_hours, params, plural, size
 from lifecycle.records import Deployment, Event, Release
 
@@ -75,15 +76,19 @@ def offered(release: Release) -> Letter:
     return Letter(f"New: {release.repo}", sentence, tuple(rows), step)
 
 
-def alert(event: Event, deployment: Deployment) -> Letter | None:
-    """A verdict, or something that waits for a person; None: not worth a mail."""
-    line = stories.line(event, deployment) if event.kind in stories.MAILED else None
-    if line is None:
-        return None
-    rows = [("Deployment", deployment.id), ("State", event.new)]
+def alert(event: Event, deployment: Deployment | None) -> Letter:
+    """What the channel or the thread is told of an event; where they are told nothing, what it means."""
+    meaning = CATALOGUE.get(event.kind, event.kind)
+    if event.kind in stories.NOTICES:
+        said = stories.NOTICES[event.kind](event)
+    else:
+        said = (stories.line(event, deployment) if deployment else None) or f"{meaning.capitalize()}."
+    rows = [("Deployment", deployment.id)] if deployment else []
+    rows += [("State", event.new)] if event.new else []
     rows += [("Report", event.detail["report"])] if event.detail.get("report") else []
     tail = str(event.detail.get("tail") or "")[-3000:]
-    return Letter(f"{deployment.model}: {event.new}", line, tuple(rows), tail=tail)
+    about = deployment.model if deployment else "dayzero"
+    return Letter(f"{about}: {event.new or meaning}", said, tuple(rows), tail=tail)
 
 
 def promise(event: Event) -> Letter:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from email.message import EmailMessage
 
 from bot import letters, promise, stories
+from bot.hooks.catalogue import checked, wanted
 from bot.letters import Letter
 from bot.people import email_of
 from bot.postman import connection
@@ -30,6 +31,7 @@ class Mailer:
         self._people = settings.people
         self._warn_minutes = settings.cluster.guards.warn_minutes
         self._ledger = ledger
+        checked("mail.events", self._mail.events)
         (cursors.begin if self._mail.host else cursors.forget)(ledger, CURSOR)
 
     def step(self) -> int:
@@ -48,31 +50,32 @@ class Mailer:
 
     def _letters(self, event: Event, deployment: Deployment | None) -> Iterator[tuple[str, Letter]]:
         """(recipient, letter) of each mail that this event asks for."""
-        if event.kind == "release.offered" and event.release_id is not None and self._first(event):
-            yield from self._to_the_team(letters.offered(queries.release(self._ledger.connection, event.release_id)))
-        elif event.kind == promise.KIND:
-            yield from self._to_the_team(letters.promise(event))
-        elif deployment is None:
+        if wanted(event.kind, self._mail.events) and (letter := self._alert(event, deployment)) is not None:
+            for to in self._mail.alerts_to:
+                yield to, letter
+        if deployment is None:
             return
-        elif event.victim_id is not None:
+        if event.victim_id is not None:
             told = stories.owner_line(event, deployment, self._warn_minutes)
             address = email_of(event.detail.get("user", ""), self._people)
             if told and address:
                 yield address, letters.owner(event, told)
         elif event.kind == "deployment.drained":
             yield from self._back(deployment)
-        elif (letter := letters.alert(event, deployment)) is not None:
-            yield from self._to_the_team(letter)
+
+    def _alert(self, event: Event, deployment: Deployment | None) -> Letter | None:
+        if event.kind == promise.KIND:
+            return letters.promise(event)
+        if event.kind == "release.offered" and event.release_id is not None:
+            release = queries.release(self._ledger.connection, event.release_id)
+            return letters.offered(release) if self._first(event) else None
+        return letters.alert(event, deployment)
 
     def _first(self, event: Event) -> bool:
         """A card that is drawn afresh after each commit is one letter."""
         earlier = "SELECT 1 FROM events WHERE kind = ? AND release_id = ? AND id < ?"
         found = self._ledger.connection.execute(earlier, (event.kind, event.release_id, event.id))
         return found.fetchone() is None
-
-    def _to_the_team(self, letter: Letter) -> Iterator[tuple[str, Letter]]:
-        for to in self._mail.alerts_to:
-            yield to, letter
 
     def _back(self, deployment: Deployment) -> Iterator[tuple[str, Letter]]:
         db = self._ledger.connection

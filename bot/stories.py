@@ -177,11 +177,6 @@ NOTICES: dict[str, Callable[[Event], str]] = {
 }
 """Event kind → its sentence in the channel itself."""
 
-MAILED = frozenset(
-    {"deployment.passed", "deployment.failed", "deployment.undecided", "deployment.broke", "swap.halted"}
-)
-"""Kinds that the alert addresses get, besides new releases."""
-
 SAVE_YOUR_WORK = (
     "Run your work under srun, save on SIGTERM, then call `scontrol requeue $SLURM_JOB_ID`: nothing is lost."
 )

@@ -227,6 +227,11 @@ class Slack(Section):
     signing_secret: SecretStr | None = Field(default=None, description="SLACK_SIGNING_SECRET")
 
 
+ALERTS = """release.offered deployment.passed deployment.failed deployment.undecided deployment.broke
+deployment.promoted swap.took_over swap.halted swap.rolled_back image.failed note.promise note.variant note.update
+note.retry_offered note.gone note.scheduler_silent note.scheduler_back note.watch_failed note.watch_back""".split()
+
+
 class Mail(Section):
     host: str = ""  # empty: no mail
     port: int = Field(default=25, ge=1, le=65535)
@@ -235,6 +240,7 @@ class Mail(Section):
     ca_file: Path | None = None  # trust this certificate, too; empty: the system's
     sender: str = "dayzero@localhost"
     alerts_to: tuple[str, ...] = ()
+    events: tuple[str, ...] = tuple(ALERTS)  # what alerts_to hear of, by the names that webhooks use, too
     user: str = ""
     password: SecretStr | None = Field(default=None, description="DAYZERO_MAIL_PASSWORD")
 
@@ -296,6 +302,26 @@ class Oidc(Section):
     grants: Mapping[str, Grant] = Field(default_factory=dict)  # who fits none of them is refused
 
 
+class RequestLog(Section):
+    """What was asked and answered, redacted, in files of this host. Off until a key or a team is named."""
+
+    keys: tuple[str, ...] = ()  # names or prefixes of keys, * for any letters; empty: none
+    teams: tuple[str, ...] = ()  # names of teams, * for any letters; empty: none
+    answers: bool = True  # what the model said as well
+    redact: tuple[str, ...] = ()  # more patterns (regular expressions); keys and e-mail addresses always go
+    most_mb: int = Field(default=100, ge=1)  # of all of it; the oldest goes
+
+    @field_validator("redact")
+    @classmethod
+    def _patterns(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        return patterns
+
+
 class Tracing(Section):
     """OpenTelemetry: a span for each call. Needs `dayzero[tracing]`."""
 
@@ -319,6 +345,7 @@ class Gateway(Section):
     between_bytes_s: float = Field(default=300, gt=0)  # and one that fell silent within its answer
     queue: Queue = Queue()
     tracing: Tracing = Tracing()
+    request_log: RequestLog = RequestLog()
     admin_host: str = "127.0.0.1"
     admin_port: int | None = Field(default=None, ge=0, le=65535)  # of the admin API; empty: there is none
     oidc: Mapping[str, Oidc] = Field(default_factory=dict)

@@ -60,7 +60,7 @@ def _each(settings: Settings, ask: Ask) -> Found:
 
 def _made(settings: Settings, name: str, hook: Webhook) -> Found:
     try:
-        checked(name, hook.events)
+        checked(f"webhooks.to.{name}.events", hook.events)
         parcel(name, hook, settings.webhooks, {**TEST, "at": time.time()}, time.time())
     except BadSettings as error:
         return Found(False, str(error), error.next_step)

@@ -89,9 +89,9 @@ def wanted(kind: str, patterns: Sequence[str]) -> bool:
     return kind in CATALOGUE and any(fnmatchcase(kind, pattern) for pattern in patterns)
 
 
-def checked(name: str, patterns: Sequence[str]) -> None:
-    """BadSettings for a pattern that no event can match."""
+def checked(key: str, patterns: Sequence[str]) -> None:
+    """BadSettings for a pattern that no event can match; `key` of the settings holds it."""
     for pattern in patterns:
         if not any(fnmatchcase(kind, pattern) for kind in CATALOGUE):
             advice = nearest(pattern, list(CATALOGUE)) or "docs/webhooks.md lists them."
-            raise BadSettings(f"webhooks.to.{name}.events: no event is called {pattern!r}.", advice)
+            raise BadSettings(f"{key}: no event is called {pattern!r}.", advice)

@@ -28,7 +28,7 @@ class Courier:
         self._ledger = ledger
         self._spread = spread
         for name, hook in self._settings.to.items():
-            checked(name, hook.events)
+            checked(f"webhooks.to.{name}.events", hook.events)
         (cursors.begin if self._settings.to else cursors.forget)(ledger, deliveries.CURSOR)
         self._client = httpx.Client(timeout=TIMEOUT_S, follow_redirects=False)  # a signed parcel goes nowhere else
 

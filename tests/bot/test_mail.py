@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from bot import letters
+from bot.hooks.catalogue import CATALOGUE
 from bot.mail import Mailer
 from lab.smtp.server import Sink
 from lifecycle import queries, releases
@@ -189,3 +190,43 @@ def test_a_framework_is_announced_with_its_notes(tmp_path: Path) -> None:
     ledger.found("framework", "vllm-project/vllm", "v9", notes={"title": "v9: fast", "url": "https://x.example/v9"})
     letter = letters.offered(queries.release(ledger.connection, 1))
     assert "v9: fast" in letter.text and "https://x.example/v9" in letter.html
+
+
+def test_mail_tells_what_the_channel_is_told(tmp_path: Path, stack) -> None:
+    """Slurm's silence, an update, another try: the sentence, the next step, in text and HTML."""
+    sink = stack.enter_context(Sink(tmp_path / "mail"))
+    desk = Desk(tmp_path, sink)
+    desk.mailer.step()
+    desk.approve()
+    desk.ledger.note("note.scheduler_silent", detail={"sentence": "squeue timed out."})
+    desk.ledger.note("note.update", release_id=1, deployment_id=NAME, detail={"sentence": EVIL, "next_step": "Swap."})
+    desk.ledger.note(
+        "note.retry_offered", deployment_id=NAME, detail={"sentence": "v9 lists it.", "next_step": "Retry."}
+    )
+    desk.move("cached")
+    desk.mailer.step()
+    shown = [
+        (m.subject.strip(), m.text.strip().splitlines()[0])
+        for m in sink.messages
+        if m.recipients == ("team@example.com",)
+    ]
+    assert shown[1:] == [
+        ("dayzero: Slurm gives no answer", "Slurm is silent: squeue timed out. Nothing is lost."),
+        (f"{REPO}: {CATALOGUE['note.update']}", f"{EVIL} Swap."),
+        (f"{REPO}: {CATALOGUE['note.retry_offered']}", "v9 lists it. Retry."),
+    ]
+    assert all(EVIL not in html(m) for m in sink.messages)
+
+
+def test_who_wants_more_or_less_says_so(tmp_path: Path, stack) -> None:
+    """By the names of the catalogue; what has no sentence is told by its meaning; a name that is none is refused."""
+    sink = stack.enter_context(Sink(tmp_path / "mail"))
+    desk = Desk(tmp_path, sink, events=["server.*"])
+    desk.approve()
+    desk.move("cached")
+    desk.ledger.want_server(queries.deployment(desk.db, NAME))
+    desk.mailer.step()
+    team = [m for m in sink.messages if m.recipients == ("team@example.com",)]
+    assert [m.text.splitlines()[0] for m in team] == ["A server is needed."]
+    with pytest.raises(BadSettings, match=r"mail\.events: no event is called 'deployment\.pased'"):
+        Desk(tmp_path / "2", sink, events=["deployment.pased"])
