@@ -1,0 +1,109 @@
+"""A site of 1,000 nodes and 10,000 jobs, read by us and by `squeue --json`.
+
+    python -m bench.cluster_read
+
+Real slurmds, one for each node, all on this machine (6 GB of memory, some minutes). A tenth of the jobs run, one on
+each node; the rest is held in the queue. What a tick does, one snapshot of everything, is timed beside what a program
+gets that asks for JSON and parses it. DAYZERO_BENCH_NODES makes it smaller: 100 nodes are there in a minute.
+"""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from batch.scheduler.slurm import SlurmScheduler
+from lab.slurm import probe
+from lab.slurm.cluster import Cluster as Lab
+from lifecycle.settings import Cluster
+
+NODES = int(os.environ.get("DAYZERO_BENCH_NODES", "1000"))
+JOBS_A_NODE = 10
+ROOM = 100
+"""slurmctld's MaxJobCount is 10,000 as delivered; so many fewer are submitted."""
+AT_ONCE = 4
+ROUNDS = 7
+STARTS_WITHIN_S = 600
+
+
+def main() -> int:
+    if reason := probe.available():
+        print(f"skipped: {reason}")
+        return 0
+    folder = Path(tempfile.mkdtemp(prefix="dz-bench-"))
+    folder.chmod(0o755)
+    lab = Lab(folder / "slurm", nodes=NODES, slurmd_timeout_s=300)
+    try:
+        began = time.monotonic()
+        lab.up()
+        os.environ.update(lab.env())
+        print(f"{NODES} slurmds are up after {time.monotonic() - began:.0f} s", flush=True)
+        jobs = fill(NODES)
+        print(f"{jobs} jobs are there after {time.monotonic() - began:.0f} s", flush=True)
+        measure(folder, jobs)
+    finally:
+        lab.down()
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+def fill(nodes: int) -> int:
+    """One running job on each node, the rest held; returns how many there are."""
+    first = ["--account=research", "--qos=research", "--partition=research", "--output=/dev/null", "--mem=1"]
+    width = min(nodes, 1000)
+    for start in range(0, nodes, width):
+        array = f"--array=0-{min(width, nodes - start) - 1}"
+        sbatch([*first, "--exclusive", array, "--wrap=sleep 86400"])
+    until = time.monotonic() + STARTS_WITHIN_S
+    while time.monotonic() < until and len(said("squeue", "-h", "-t", "R", "-o", "%A")) < nodes:
+        time.sleep(1)
+    held = nodes * (JOBS_A_NODE - 1) - ROOM
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(lambda n: sbatch([*first, "--hold", f"--job-name=held-{n}", "--wrap=true"]), range(held)))
+    return len(said("squeue", "-h", "-r", "-o", "%A"))
+
+
+def sbatch(options: Sequence[str]) -> None:
+    subprocess.run(["sbatch", "--quiet", *options], check=True, capture_output=True, cwd="/")
+
+
+def said(*argv: str) -> list[str]:
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
+
+
+def measure(folder: Path, jobs: int) -> None:
+    scheduler = SlurmScheduler(Cluster(), folder / "own", time.time)
+
+    def ours() -> None:
+        snapshot = scheduler.snapshot(())
+        assert snapshot.ok, snapshot.silence
+
+    def by_json() -> None:
+        done = subprocess.run(["squeue", "--json"], check=True, capture_output=True)
+        assert json.loads(done.stdout)["jobs"]
+
+    text, slow = timed(ours, ROUNDS), timed(by_json, 3)
+    print(f"{NODES} nodes, {jobs} jobs; seconds, median (worst) of {ROUNDS} and of 3")
+    print(f"  one snapshot, as a tick takes it   {statistics.median(text):6.3f} ({max(text):.3f})")
+    print(f"  squeue --json, parsed              {statistics.median(slow):6.3f} ({max(slow):.3f})")
+    print(f"  ratio                              {statistics.median(slow) / statistics.median(text):6.1f}")
+
+
+def timed(what: Callable[[], None], rounds: int) -> list[float]:
+    seconds = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        what()
+        seconds.append(time.perf_counter() - began)
+    return seconds
+
+
+if __name__ == "__main__":
+    sys.exit(main())
