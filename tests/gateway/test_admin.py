@@ -8,11 +8,12 @@ import httpx
 import pytest
 
 from gateway import keys
+from gateway.admin.app import ROUTES
 from gateway.auth.key import ADMIN, prefix_of
 from gateway.store import open_store
 from lifecycle.settings import Settings
 from tests.gateway.backend import Backend
-from tests.gateway.world import Gateway, Ledger, configure, new_key
+from tests.gateway.world import ROOT, Gateway, Ledger, configure, new_key
 from tests.waiting import until
 
 BODY = {"model": "org/one", "messages": [{"role": "user", "content": "Where is Brno?"}], "max_tokens": 20}
@@ -122,6 +123,13 @@ def test_wrong_requests_are_answered_with_a_sentence(place, method, path, body, 
     """The status, what is wrong, and nothing is changed."""
     answer = place.admin.request(method, path, json=body)
     assert answer.status_code == status and reason in answer.json()["error"]["message"]
+
+
+def test_every_address_is_on_the_page() -> None:
+    """docs/keys.md names each one with each of its methods."""
+    page = (ROOT / "docs" / "keys.md").read_text()
+    for path, acts in ROUTES.items():
+        assert all(f"| `{path}` | {method} |" in page for method in acts), path
 
 
 def test_nobody_comes_in_by_the_wrong_door(place: Place) -> None:
