@@ -9,7 +9,7 @@ import httpx
 import openai
 import pytest
 
-from tests.gateway.apis import TEXT, USED, AnthropicApi, OpenAIApi
+from tests.gateway.apis import CALL, TEXT, USED, AnthropicApi, OpenAIApi
 from tests.gateway.conftest import World
 from tests.gateway.speakers import Speaker
 from tests.gateway.test_sdk_matrix import provide
@@ -72,6 +72,18 @@ def test_messages_pass_through_to_an_engine_that_speaks_them(world: World, speak
     assert (last.model, last.content[-1].text, last.stop_reason) == (model, TEXT, "end_turn")
     found = row(world, model)
     assert [found[name] for name in ("prompt_tokens", "completion_tokens", "counted")] == [USED[0], USED[2], "backend"]
+
+
+def test_tools_pass_through(world: World, speaker: tuple[Speaker, str]) -> None:
+    """What is offered arrives as it is; the call comes back whole and in pieces."""
+    engine, model = speaker
+    tool = {"name": "weather", "input_schema": {"type": "object"}, "strict": True}
+    wanted = {"model": model, "messages": ASK, "max_tokens": 9, "tools": [tool]}
+    answer = claude(world).messages.create(**wanted)
+    assert engine.seen[-1]["tools"] == [tool]
+    assert (answer.content[0].name, answer.content[0].input, answer.stop_reason) == ("weather", CALL, "tool_use")
+    with claude(world).messages.stream(**wanted) as stream:
+        assert stream.get_final_message().content[0].input == CALL
 
 
 def test_responses_pass_through_and_nothing_is_kept(world: World, speaker: tuple[Speaker, str]) -> None:

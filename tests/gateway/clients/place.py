@@ -24,8 +24,8 @@ CITY = {"city": "Brno"}
 @dataclass
 class Place:
     """A model behind the gateway, and what is known of it. `leaving` is called before a caller hangs up, and gives a
-    question to ask then: has the backend stopped? `reached`: did a field arrive there? None: nobody can see. `thinks`:
-    it is a model that reasons."""
+    question to ask then: has the backend stopped? `reached`: did a field arrive there? None: nobody can see. `learned`:
+    it can think and fill in a tool's arguments; a tiny one is made to call the tool, and may say nothing with it."""
 
     url: str
     key: str
@@ -34,7 +34,7 @@ class Place:
     answer: str
     stop: str
     leaving: Callable[[], Callable[[], bool]] | None
-    thinks: bool = True
+    learned: bool = True
     reached: Callable[[str], bool] | None = None
     long: dict = field(default_factory=dict)
     folder: Path = Path()
@@ -46,6 +46,12 @@ class Place:
     @cached_property
     def claude(self) -> anthropic.Anthropic:
         return anthropic.Anthropic(base_url=self.url, api_key=self.key, max_retries=0, timeout=60)
+
+    def called(self, calls: list[tuple[str, object]]) -> bool:
+        """These calls of tools (name, arguments) are what was asked for."""
+        if self.learned:
+            return calls == [("weather", CITY)]
+        return [name for name, _ in calls] == ["weather"] and calls[0][1] in (None, {}, CITY)
 
     def close(self) -> None:
         self.chat.close()

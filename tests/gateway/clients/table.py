@@ -59,14 +59,14 @@ PROBES: dict[str, dict[str, Callable[[Place], None]]] = {
     "curl": {"answer": shell.curl_answer, "streaming": shell.curl_stream, "errors": shell.curl_errors},
 }
 
-THINKING = (chat.reasoning, claude.reasoning)
+LEARNED = (chat.reasoning, claude.reasoning, responses.tools, claude.tools)
 LEAVING = (chat.cancel, responses.cancel, claude.cancel)
 REFUSED = (openai.BadRequestError, anthropic.BadRequestError, shell.Refused)
 
 
 def outcome(probe: Callable[[Place], None], place: Place) -> tuple[str, str]:
     """(the cell in the table, why)"""
-    if (probe in THINKING and not place.thinks) or (probe in LEAVING and place.leaving is None):
+    if (probe in LEARNED and not place.learned) or (probe in LEAVING and place.leaving is None):
         return "–", "this can't be seen here"
     try:
         probe(place)
