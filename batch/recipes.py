@@ -11,6 +11,7 @@ from batch import quantizing
 from batch.images import choice, orders
 from batch.options import comment, memory, options
 from batch.planning import online, planner
+from batch.planning.alternatives import alternatives
 from batch.render import Templates, output_pattern, time_limit
 from lifecycle.errors import BadSettings, NoSpace, Refused
 from lifecycle.imagefolder import image_folder
@@ -100,6 +101,11 @@ class Recipes:
             **self._common,
         )
         return self._write(folder.script(key), key, text, folder.cache)
+
+    def alternatives(self, facts: ModelFacts, made: Plan, **wishes: object) -> tuple[str, ...]:
+        """Other ways to serve it, as sentences, the fewest GPUs first."""
+        asked = {name: wish for name, wish in wishes.items() if name not in ("image", "overlay", "quant")}
+        return alternatives(facts, self._settings, asked, made)
 
     def quantized(self, facts: ModelFacts, scheme: str, **wishes: object) -> Plan:
         """How a copy that is made here would be served. Refused: what is missing to make it, or to serve it."""

@@ -147,8 +147,11 @@ def plan(options: Namespace) -> Answer:
     if made is None:
         return Answer({"refused": refusal}, f"No plan: {refusal}", ok=False)
     script = parts.world.recipes.draft(made).path.read_text()
-    data = {"plan": made.to_dict(), "digest": made.digest, "script": script}
-    return Answer(data, f"{show.plan(facts, made)}\n\n{script}")
+    others = parts.world.recipes.alternatives(facts, made, **wishes(options)) if made.model == facts.repo else ()
+    data = {"plan": made.to_dict(), "digest": made.digest, "script": script, "alternatives": list(others)}
+    also = "".join(f"\n  {other}" for other in others)
+    shown = show.plan(facts, made) + (f"\n\nAlso possible:{also}" if also else "")
+    return Answer(data, f"{shown}\n\n{script}")
 
 
 def deploy(options: Namespace) -> Answer:
