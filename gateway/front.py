@@ -10,7 +10,7 @@ from gateway import visible
 from gateway.admission import Check
 from gateway.app import App
 from gateway.asgi import run
-from gateway.call import Call
+from gateway.call import Call, Reply
 from gateway.credentials import caller, resolve
 from gateway.errors import ApiError, unknown_model
 from gateway.gate import Gate
@@ -63,7 +63,8 @@ class Front:
                 check.before(call)
                 passed.append(check)
             reply.lines = call.lines
-            await self._ask(call, reply)
+            recorder = self._gate.recorder
+            await self._ask(call, reply, reply if recorder is None else recorder.around(call, reply))
         except ApiError as error:
             await self._tell(call, reply, error)
         except asyncio.CancelledError:
@@ -80,15 +81,16 @@ class Front:
             for check in passed:
                 check.after(call)
 
-    async def _ask(self, call: Call, reply: HttpReply) -> None:
+    async def _ask(self, call: Call, reply: HttpReply, out: Reply) -> None:
+        """`out` is the reply, or what looks on."""
         gate, key = self._gate, call.caller
         if visible.own(gate.live.table, key, call.asked):
-            await gate.own.answer(call, lambda: visible.own(gate.live.table, key, call.asked), reply)
+            await gate.own.answer(call, lambda: visible.own(gate.live.table, key, call.asked), out)
         elif (model := visible.foreign(gate.providers, key, call.asked)) is not None:
             call.provider, call.model = model.provider, model.name
             gate.spending.check(call, model)
             reply.lines = call.lines
-            await gate.foreign.answer(call, model, reply)
+            await gate.foreign.answer(call, model, out)
         else:
             call.settled = True  # nothing was asked of anybody: no row
             raise unknown_model(call.asked, callable_names(gate.live.table, gate.providers, key))

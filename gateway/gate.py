@@ -30,9 +30,11 @@ from gateway.writer import Writer
 from lifecycle.settings import Settings, Shared
 
 if TYPE_CHECKING:
+    from gateway.record.recorder import Recorder
     from gateway.shared.link import Link
 
 BOARD = "limits.board"
+REQUESTS = "requests"
 
 
 class Gate:
@@ -71,7 +73,8 @@ class Gate:
         self.limiter.everywhere = settings.gateway_store
         self.spending = Spending(self.limiter, self.providers, self.litellm)
         self.tracer = tracer(settings.gateway.tracing)
-        self.checks: list[Check] = [*([self.tracer] if self.tracer else []), self.limiter]
+        self.recorder = _recorder(settings)
+        self.checks: list[Check] = [one for one in (self.tracer, self.limiter, self.recorder) if one is not None]
         self.live.look()
         self.litellm.sync(self.live.table, self.providers)
         self.seen = Seen()
@@ -105,6 +108,8 @@ class Gate:
         self.pool.close()
         await self.counter.close()
         await asyncio.to_thread(self.writer.close)
+        if self.recorder is not None:
+            await asyncio.to_thread(self.recorder.close)
         if self.tracer is not None:
             await asyncio.to_thread(self.tracer.close)
         if self.link is not None:
@@ -123,3 +128,12 @@ def _link(settings: Settings) -> "Link | None":
     link = Link(settings, settings.gateway_store)
     link.start()
     return link
+
+
+def _recorder(settings: Settings) -> "Recorder | None":
+    wanted = settings.gateway.request_log
+    if not wanted.keys and not wanted.teams:
+        return None
+    from gateway.record.recorder import Recorder
+
+    return Recorder(wanted, settings.site.state / REQUESTS)
