@@ -7,10 +7,10 @@ from pathlib import Path
 
 from lifecycle.errors import Refused
 
-NARROW = {"fp8": ("F8_E4M3",), "awq": ("I32",), "gptq": ("I32",)}
-"""Scheme → dtypes in which its weights are kept."""
-
 PACKED = "weight_packed"
+NARROW = {"fp8": ("weight", "F8_E4M3"), "awq": (PACKED, "I32"), "gptq": (PACKED, "I32")}
+"""Scheme → how a quantized weight's name ends, and its dtype: eight of four bits are packed into 32."""
+
 LONGEST_HEADER = 100 * 2**20
 
 
@@ -52,7 +52,8 @@ def verify(source: Path, made: Path, scheme: str) -> dict[str, int]:
             f"The copy lacks {len(missing)} of the model's {len(before)} tensors, such as {missing[0]}.",
             "llm-compressor does not know this architecture; look for an official quantized copy.",
         )
-    narrow = sum(dtype in NARROW[scheme] for dtype in now.values())
+    ending, narrow_dtype = NARROW[scheme]
+    narrow = sum(name.endswith(f".{ending}") and dtype == narrow_dtype for name, dtype in now.items())
     if not narrow:
         raise Refused("Nothing in the copy is quantized.", "Look at its log: no layer matched the recipe.")
     return {"tensors": len(now), "quantized": narrow}
