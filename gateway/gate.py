@@ -17,6 +17,7 @@ from gateway.live import Live
 from gateway.own import Own
 from gateway.pages.models import Seen
 from gateway.providers import Providers
+from gateway.refused import Refused
 from gateway.replicas import Fleet, Replica
 from gateway.router import LiteLLM
 from gateway.routing import Endpoint
@@ -71,6 +72,7 @@ class Gate:
         )
         self.limiter = Limiter(settings.gateway_path.with_name(BOARD), settings.gateway_path)
         self.limiter.everywhere = settings.gateway_store
+        self.refused = Refused(self.limiter.refused, self.writer)
         self.spending = Spending(self.limiter, self.providers, self.litellm)
         self.tracer = tracer(settings.gateway.tracing)
         self.recorder = _recorder(settings)
@@ -82,7 +84,7 @@ class Gate:
         self.keepers = [Keeper(settings.gateway_path, keep, shipping=self.link is not None)]
         if self.link is not None:
             self.keepers.append(Keeper(settings.gateway_store, keep))
-        self._watching = asyncio.gather(self.live.run(), self.limiter.run(), self.tokens.run())
+        self._watching = asyncio.gather(self.live.run(), self.limiter.run(), self.refused.run(), self.tokens.run())
 
     def _see(self, prefix: str, name: str, issuer: str) -> None:
         """Somebody new whom an identity provider vouches for gets a row. Blocks."""
@@ -103,6 +105,7 @@ class Gate:
             await self._watching
         for keeper in self.keepers:
             await keeper.close()
+        self.refused.write()
         self.live.close()
         self.fleet.close()
         self.pool.close()

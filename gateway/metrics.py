@@ -6,12 +6,12 @@ them was restarted, the counters are the same and only grow.
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from dataclasses import dataclass
 
 from gateway.ledger.sums import BUCKETS_S, EVER_OF, EVER_SUMS, ever_of_rows
 from gateway.registry import ALIVE_S
 from gateway.routing import Table
-from gateway.store import StoreError, read_only
+from gateway.store import StoreError, Where, read_only
 
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 COUNTERS = (
@@ -30,30 +30,47 @@ _EVER = f"""
           UNION ALL {ever_of_rows("id > (SELECT id FROM rolled)")}) AS ever
     GROUP BY {", ".join(EVER_OF)} ORDER BY {", ".join(EVER_OF)}"""
 _ALIVE = "SELECT count(*), coalesce(sum(busy), 0) FROM workers WHERE seen_at > ?"
+_WAITING = "SELECT deployment_id, sum(waiting) FROM load WHERE at > ? GROUP BY deployment_id"
+_REFUSED = "SELECT whose, what, requests FROM refused ORDER BY whose, what"
 
 
-def read(store: Path) -> tuple[Sums, int, int]:
-    """(sums by model, provider, status; workers alive; requests running in them). StoreError when it can't be read."""
+@dataclass(frozen=True)
+class Figures:
+    """Of all workers: sums by model, provider and status; how many live; requests that run; those that wait, by
+    deployment; those that limits refused, by whose limit and which."""
+
+    sums: Sums
+    workers: int
+    running: int
+    waiting: Mapping[str, int]
+    refused: Mapping[tuple[str, str], int]
+
+
+def read(store: Where) -> Figures:
+    """StoreError when it can't be read."""
     connection = read_only(store)
     try:
         rows = connection.execute(_EVER).fetchall()
-        workers, busy = connection.execute(_ALIVE, (time.time() - ALIVE_S,)).fetchone()
+        alive = time.time() - ALIVE_S
+        workers, running = connection.execute(_ALIVE, (alive,)).fetchone()
+        waiting = {row[0]: row[1] for row in connection.execute(_WAITING, (alive,))}
+        refused = {(row[0], row[1]): row[2] for row in connection.execute(_REFUSED)}
     finally:
         connection.close()
     sums = {tuple(row[:3]): dict(zip(EVER_SUMS, row[3:], strict=True)) for row in map(tuple, rows)}
-    return sums, workers, busy
+    return Figures(sums, workers, running, waiting, refused)
 
 
-def render(store: Path, table: Table, problem: str) -> bytes:
+def render(store: Where, table: Table, problem: str) -> bytes:
     """The whole answer. Reads the ledger: call it in a thread. Without a readable ledger only `dayzero_ready` 0."""
     try:
-        sums, workers, busy = read(store)
+        found = read(store)
     except StoreError:
         return "\n".join(_metric("ready", "gauge", "1: the gateway can answer", [("", 0)])).encode() + b"\n"
     lines = [
         *_metric("ready", "gauge", "1: the gateway can answer", [("", int(not problem))]),
-        *_metric("workers", "gauge", "Processes that answer", [("", workers)]),
-        *_metric("requests_running", "gauge", "Requests being answered, a second ago at most", [("", busy)]),
+        *_metric("workers", "gauge", "Processes that answer", [("", found.workers)]),
+        *_metric("requests_running", "gauge", "Requests being answered, a second ago at most", [("", found.running)]),
         *_metric("routing_generation", "gauge", "Of the ledger's routing, in this worker", [("", table.generation)]),
         *_metric(
             "servers",
@@ -62,6 +79,15 @@ def render(store: Path, table: Table, problem: str) -> bytes:
             [(_labels(model=d.model, deployment=d.id, tag=d.tag), len(d.endpoints)) for d in table.served],
         ),
     ]
+    lines += _metric(
+        "requests_waiting",
+        "gauge",
+        "In line for a server, a second ago at most",
+        [(_labels(model=d.model, deployment=d.id), found.waiting.get(d.id, 0)) for d in table.served],
+    )
+    refused = [(_labels(whose=whose, limit=what), count) for (whose, what), count in found.refused.items()]
+    lines += _metric("refused_total", "counter", "Requests that a limit refused, by whose limit", refused)
+    sums = found.sums
     keys = {key: _labels(model=key[0], provider=key[1], status=key[2]) for key in sums}
     for name, what in COUNTERS:
         lines += _metric(f"{name}_total", "counter", what, [(keys[key], row[name]) for key, row in sums.items()])

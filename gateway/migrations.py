@@ -81,6 +81,15 @@ def m010_shared(db: Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m011_refused(db: Database) -> None:
+    """What limits refused has no row of its own: it is counted."""
+    db.execute(
+        "CREATE TABLE refused (whose TEXT NOT NULL, what TEXT NOT NULL, requests INTEGER NOT NULL,"
+        " PRIMARY KEY (whose, what)) WITHOUT ROWID"
+    )
+
+
 SCHEMA_1 = """
 CREATE TABLE keys (
     id INTEGER PRIMARY KEY,

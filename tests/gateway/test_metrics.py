@@ -3,7 +3,12 @@
 import re
 
 import httpx
+import openai
+import pytest
 
+from gateway import keys
+from gateway.auth.limits import Limits
+from gateway.store import open_store
 from tests.gateway.conftest import World
 from tests.gateway.world import Gateway, new_key
 from tests.waiting import until
@@ -70,3 +75,27 @@ def test_metrics_name_candidates_so_not_everybody_reads_them(world: World) -> No
     assert httpx.get(f"{world.gateway.url}/metrics").status_code == 401
     headers = {"authorization": f"Bearer {new_key(world.settings, 'stable', 'preview')}"}
     assert httpx.get(f"{world.gateway.url}/metrics", headers=headers).status_code == 403
+
+
+def test_what_limits_refused_and_what_waits(world: World) -> None:
+    """Counted for whichever worker is asked, after a restart too; every model has a line for its line."""
+    model = world.model(world.backend("/w"))
+    db = open_store(world.settings.gateway_path)
+    limited = keys.issue(db, "limited", ["stable"], limits=Limits(requests_per_minute=1))
+    db.close()
+    key = new_key(world.settings, "candidate")
+    name = 'dayzero_refused_total{whose="key",limit="requests_per_minute"}'
+    before = read(world.gateway.url, key).get(name, 0)
+    client = world.gateway.client(limited)
+    client.chat.completions.create(model=model, messages=ASK)
+    for _ in range(2):
+        with pytest.raises(openai.RateLimitError):
+            client.chat.completions.create(model=model, messages=ASK)
+    until(lambda: read(world.gateway.url, key).get(name, 0) == before + 2, 30, "the refusals to be counted")
+    later = Gateway(world.folder, {"LAB_KEY": "sk-lab-secret"})
+    try:
+        found = read(later.url, key)
+        assert found[name] == before + 2
+        assert [value for line, value in found.items() if "requests_waiting" in line and f'"{model}"' in line] == [0]
+    finally:
+        later.stop()

@@ -121,7 +121,7 @@ def test_reports_say_the_same_rolled_up_or_not(where: Where) -> None:
     while rollup.fold_hours(db.conn, THEN + 9e6):
         pass
     assert {by: report(where, [by]) for by in GROUPS} == wanted_of
-    assert sum(one["requests"] for one in metrics.read(where)[0].values()) == 100
+    assert sum(one["requests"] for one in metrics.read(where).sums.values()) == 100
     assert len(usage.rows(where)) == 1
     with pytest.raises(Refused):
         report(where, ["colour"])
