@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 
 from bot.checks import cluster, hooks, outside, own, site
+from bot.checks.identity import identity
 from bot.checks.result import Found, Result
 from bot.commands import nearest
 from lifecycle.errors import DayzeroError, Refused
@@ -33,6 +34,7 @@ CHECKS: Mapping[str, Check] = {
     "webhooks": hooks.ready,
     "gateway": own.gateway,
     "providers": own.providers,
+    "identity": identity,
     "gauntlet": own.gauntlet,
 }
 """In the order in which they are mended."""

@@ -10,7 +10,7 @@ from sqlite_utils import Database
 
 from gateway import keys
 from gateway.auth import store
-from gateway.auth.key import ADMIN, USER, Key
+from gateway.auth.key import ADMIN, PERSON, USER, Key
 from gateway.auth.limits import NAMES, limits_of
 from gateway.auth.teams import Team
 from gateway.store import open_store
@@ -84,7 +84,7 @@ def _list(db: Database, options: Namespace, by: str) -> Answer:
     found, now = keys.list_keys(db), time.time()
     lines = [("KEY", "NAME", "TEAM", "TAGS", "ISSUED", "LAST USE", "STATE")]
     for key in found:
-        tags = "admin" if key.kind == ADMIN else ",".join(sorted(key.tags))
+        tags = {ADMIN: "admin", PERSON: "by token"}.get(key.kind) or ",".join(sorted(key.tags))
         used = day(key.last_used_at)
         lines.append((key.prefix, key.name, key.team, tags, day(key.created_at), used, key.state(now)))
     return [data_of(key) for key in found], table(lines)

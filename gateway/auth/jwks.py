@@ -21,11 +21,12 @@ LARGEST = 2**20
 class Jwks:
     """`keys`: key id → key, for signatures only. What was fetched last stays when the next fetch fails."""
 
-    def __init__(self, provider: Oidc, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, provider: Oidc, clock: Callable[[], float] = time.monotonic, hear: Callable = say):
         self.keys: dict[str, jwt.PyJWK] = {}
         self.problem = "Its keys were not fetched yet."
         self._provider = provider
         self._clock = clock
+        self._hear = hear
         self._tried_at = float("-inf")
         self._fetched_at = float("-inf")
         self._fetching: asyncio.Task | None = None
@@ -58,10 +59,10 @@ class Jwks:
             self.keys = {key.key_id or "": key for key in keys}
             self.problem = ""
             self._fetched_at = self._clock()
-            say("oidc.keys", issuer=self._provider.issuer, keys=sorted(self.keys))
+            self._hear("oidc.keys", issuer=self._provider.issuer, keys=sorted(self.keys))
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, jwt.PyJWTError) as error:
             self.problem = f"The keys of {self._provider.issuer} can't be fetched: {type(error).__name__}."
-            say("oidc.unreachable", issuer=self._provider.issuer, reason=str(error)[:300])
+            self._hear("oidc.unreachable", issuer=self._provider.issuer, reason=str(error)[:300])
         finally:
             self._fetching = None
 

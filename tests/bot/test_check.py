@@ -74,6 +74,7 @@ def test_what_works_is_proven(world) -> None:
     assert all(r.next_step for r in results.values() if r.ok is False)
 
 
+NOBODY = {"corp": {"issuer": "http://127.0.0.1:9", "audience": "dayzero"}}
 WRONG = [
     ("hub", {"hub": {"endpoint": "http://127.0.0.1:9"}}, {}, "gives no answer", "HTTPS_PROXY"),
     ("hub", {}, {"HF_TOKEN": "hf_wrong"}, "does not accept HF_TOKEN", "read is enough"),
@@ -90,6 +91,7 @@ WRONG = [
     ("gateway", {"cluster": {"kind": "slurm"}, "serving": {"address": ""}}, {}, "Nodes can't reach", "public_url"),
     ("gauntlet", {"gauntlet": {"suites": "/nonexistent"}}, {}, "/nonexistent", ""),
     ("providers", {"gateway": {"providers_file": "/nonexistent.toml"}}, {}, "no providers file", "Create it"),
+    ("identity", {"gateway": {"oidc": NOBODY}}, {}, "can't be fetched", "jwks_url"),
     ("runtimes", {}, {}, "no program", "runtimes.<name>.command"),
     ("ledger", {"site": {"state": "/proc/nowhere"}}, {}, "can't be written", "site.state"),
     ("shared", {"site": {"shared": "/proc/nowhere"}}, {}, "can't be written", "site.shared"),
@@ -112,7 +114,7 @@ def test_what_is_not_configured_is_no_fault(world) -> None:
     """No Slack, no mail, no providers, no Slurm: None, and a reason."""
     wanted = made(world, slack={"channel": ""}, mail={"host": ""}, gateway={"providers_file": None})
     results = {r.part: r for r in check.run(wanted)}
-    for part in ("slack", "mail", "providers", "partition", "gpus", "account", "preemption"):
+    for part in ("slack", "mail", "providers", "identity", "partition", "gpus", "account", "preemption"):
         assert results[part].ok is None and results[part].sentence, part
 
 

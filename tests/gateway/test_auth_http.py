@@ -192,3 +192,15 @@ def test_a_providers_limit_for_nobody_is_refused(place: Place) -> None:
     place.settings.gateway.providers_file.write_text(text)
     until(lambda: any("opnai" in line["reason"] for line in place.gateway.said("providers.refused")), 30, "the reason")
     assert "kept" in {model.id for model in place.gateway.client(place.key("looker")).models.list()}
+
+
+def test_no_token_and_no_key_is_written_anywhere(place: Place) -> None:
+    """After all of the above: no signature of a token and no secret of a key in the log or in the state's files."""
+    client = place.gateway.client(token := place.identity.token())
+    assert client.chat.completions.create(model="org/one", messages=ASK)
+    key = place.key("last")
+    assert place.gateway.client(key).chat.completions.create(model="org/one", messages=ASK)
+    written = [str(place.gateway.lines).encode()]
+    written += [file.read_bytes() for file in place.settings.site.state.iterdir() if file.is_file()]
+    for secret in (token.rpartition(".")[2].encode(), key.rpartition("-")[2].encode()):
+        assert not any(secret in text for text in written)

@@ -14,6 +14,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from bot.checks.identity import identity
 from gateway import keys
 from gateway.auth import jwks
 from gateway.auth.key import Key
@@ -21,7 +22,7 @@ from gateway.auth.ring import KeyRing
 from gateway.auth.tokens import MOST_KNOWN, Tokens, prefix_of, seer
 from gateway.errors import ApiError
 from gateway.store import open_store
-from lifecycle.settings import Grant, Oidc
+from lifecycle.settings import Gateway, Grant, Oidc, Settings
 from tests.gateway.identity import AUDIENCE, Identity
 
 GRANTS = {
@@ -203,3 +204,13 @@ def test_without_providers_a_token_is_a_wrong_key(place: Place) -> None:
     """Nothing is parsed for nobody."""
     tokens = Tokens({}, place.ring, seer(place.path))
     assert not tokens.takes(place.identity.token()) and prefix_of({"iss": "a", "sub": "b"}).startswith("oidc-")
+
+
+def test_dayzero_check_asks_each_provider(place: Place) -> None:
+    """Its keys are fetched; without grants every token would be refused, and that is said."""
+    corp = {"issuer": place.identity.issuer, "audience": AUDIENCE}
+    good = Settings(gateway=Gateway(oidc={"corp": Oidc(**corp, grants=GRANTS)}))
+    assert identity(good).ok and "1 keys" in identity(good).sentence
+    assert "nothing is granted" in identity(Settings(gateway=Gateway(oidc={"corp": Oidc(**corp)}))).sentence
+    place.identity.published.clear()
+    assert identity(good).ok is False
