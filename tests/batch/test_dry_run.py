@@ -85,7 +85,7 @@ def test_the_engines_word(tmp_path: Path, script: dict, ok: bool, says: str) -> 
                        ladder=(Rung(engine="vllm", runtime="vllm"),))  # fmt: skip
         job = Recipes(made, python=sys.executable).dry(deployment(plan)).path
         environment = {**os.environ, "SLURM_JOB_ID": "5", "DAYZERO_LOCAL": "1"}
-        done = subprocess.run(["bash", str(job)], env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(["bash", str(job)], env=environment, capture_output=True, text=True, timeout=300)
         assert not [e for e in hub.requests("GET") if e.path.endswith(".safetensors")]
     assert done.returncode == 0, done.stdout + done.stderr
     folder = tmp_path / "runs/toy-llama-1/dry"

@@ -71,7 +71,7 @@ def ordered(made: Settings, image: str, reference: str = "nightly", kind: str = 
 def build(folder: Path) -> subprocess.CompletedProcess:
     script = next(folder.glob("*.sbatch"))
     environment = {**os.environ, "SLURM_JOB_ID": "77"}
-    return subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True, timeout=300)
 
 
 def test_an_environment_is_built_tried_and_used(tmp_path: Path) -> None:

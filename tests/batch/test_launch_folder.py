@@ -25,7 +25,7 @@ def test_a_second_job_leaves_a_served_folder_alone(tmp_path: Path) -> None:
         endpoint = first.up()
         environment = {**os.environ, "DAYZERO_LOCAL": "1", "SLURM_JOB_ID": "78", "SLURM_JOB_NODELIST": "localhost"}
         argv = [sys.executable, "-m", "batch.payloads.serve", "--run-folder", str(first.run_folder), "--server", "1"]
-        second = subprocess.run(argv, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        second = subprocess.run(argv, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=180)
         assert second.returncode == 1 and "Job 77 serves from" in second.stderr
         assert first.read("endpoint") == endpoint and not first.read("failure")
     finally:

@@ -6,7 +6,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle import deployments, guards, hours, queries, servers
@@ -63,6 +63,7 @@ def test_no_hours(text: str) -> None:
         hours.read(text)
 
 
+@settings(deadline=None)
 @given(st.floats(1.7e9, 1.9e9), st.integers(0, 23), st.integers(0, 24))
 def test_after_the_end_it_is_not_quiet(moment: float, start: int, end: int) -> None:
     """Whatever the window: the end lies ahead, within a day and an hour, and is outside the window."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle import deployments, guards, hours, queries, scaling, servers
@@ -112,6 +112,7 @@ def test_busy_and_calm(demand: Demand, up: int, word: str) -> None:
     assert scaling.load(demand, up, PACE) == word
 
 
+@settings(deadline=None)
 @given(
     least=st.integers(1, 5), more=st.integers(0, 5), up=st.integers(0, 12), coming=st.integers(0, 2),
     busy=st.one_of(st.none(), st.floats(0, 2000)), calm=st.one_of(st.none(), st.floats(0, 2000)),
