@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.cli import main
 from bot.sight import sight, smaller_of
 from lab.slack.person import buttons, words
 from lifecycle import queries, releases
@@ -119,3 +120,34 @@ def test_a_hub_that_fails_costs_only_the_second_plan(office: Office) -> None:
     office.parts.hub.quantized = lambda *_: (_ for _ in ()).throw(Refused("The Hub says no."))
     release = offered(office)
     assert release.plan is not None and smaller_of(release) is None
+
+
+def test_what_fits_only_when_quantized_is_offered_so(office: Office) -> None:
+    """One node at most: the plain plan is refused, the card says why and offers the quantized one alone."""
+    guards = office.settings.cluster.guards.model_copy(update={"max_nodes": 1})
+    cluster = office.settings.cluster.model_copy(update={"guards": guards})
+    office.settings = office.settings.model_copy(update={"cluster": cluster})
+    office.restart()
+    office.publish()
+    release = offered(office)
+    assert release.plan is None and smaller_of(release) is not None
+    shown = card(office)
+    assert buttons(shown) == ["approve_quantized", "details", "later", "skip"]
+    assert "fit" in words(shown) and "Quantized instead" in words(shown)
+    office.chat.connect()
+    assert office.alice.click("approve_quantized", channel="#models", ts=shown["ts"])
+    answered(office, "Approved")
+    assert deployed(office).plan.nodes == 1
+
+
+def test_quantized_from_the_command_line(
+    office: Office, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`approve --quantized` is the same function; a digest that was not seen is refused."""
+    office.publish()
+    plan = smaller_of(offered(office))
+    monkeypatch.setattr("bot.verbs.load", lambda _: office.settings)
+    assert main(["approve", MODEL, "--quantized", "--digest", "0" * 12]) == 1
+    assert "has changed" in capsys.readouterr().err
+    assert main(["approve", MODEL, "--quantized", "--digest", plan.digest]) == 0
+    assert deployed(office).plan.digest == plan.digest
