@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batch import facts_config
@@ -284,6 +284,7 @@ def test_what_the_weights_are(name: str, dtype: str, quantization: str | None) -
 MODELS = st.sampled_from(SIZED)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(name=MODELS, memory=st.integers(8, 300), per_node=st.sampled_from([1, 2, 4, 8]), across=st.booleans())
 def test_never_over_memory_and_heads_divide(name: str, memory: int, per_node: int, across: bool) -> None:
     """Whatever the cluster: no GPU is filled above its limit, the parallel sizes multiply to the GPUs, heads divide."""
@@ -302,6 +303,7 @@ def test_never_over_memory_and_heads_divide(name: str, memory: int, per_node: in
     assert made.pipeline_parallel <= model.layers
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(name=MODELS, memory=st.integers(8, 200), more=st.integers(1, 150), per_node=st.sampled_from([1, 4, 8]))
 def test_more_memory_never_hurts(name: str, memory: int, more: int, per_node: int) -> None:
     """With larger GPUs a plan stays possible, has no less context, and with the same context no more nodes or GPUs."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lifecycle import actions, deployments, queries, servers, swapping, swaps
@@ -304,6 +304,7 @@ RATES = st.builds(
 )  # fmt: skip
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(RATES, RATES)
 def test_what_is_as_good_is_never_worse(elder: Quality, successor: Quality) -> None:
     """Nobody is sent back who fails no more often and answers no later; and worse is never said of both."""
