@@ -132,7 +132,8 @@ def test_an_overlay_that_fails_breaks_its_deployment_and_retry_builds_it_again(t
     for _ in range(3):
         tick(town.world)
     write_json(
-        image_folder(town.shared, overlay_id("", PACKAGES)) / "failure.json", {"sentence": "No such commit.", "job": "1"}
+        image_folder(town.shared, overlay_id("", PACKAGES)) / "failure.json",
+        {"sentence": "No such commit.", "job": "1"},
     )
     town.scheduler.set("1", JobState.FAILED)
     for _ in range(3):
