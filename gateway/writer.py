@@ -77,6 +77,7 @@ class Writer:
         self._gathered.append(write)
         if not self._busy:
             self._busy = True
+            self._handed_at = time.monotonic()
             self._loop.call_soon(self._hand_over)  # with what else this turn of the loop brings
 
     def _hand_over(self) -> None:

@@ -1,6 +1,9 @@
 """What is left when a gateway dies, and how several work over one ledger."""
 
 import json
+import os
+import signal
+import threading
 from pathlib import Path
 
 import httpx
@@ -119,3 +122,50 @@ def _lives(gateway: Gateway) -> bool:
         return httpx.get(f"{gateway.url}/healthz").status_code == 200
     except httpx.TransportError:
         return False
+
+
+def test_kill_9_of_all_workers_under_load_loses_no_completed_request(place) -> None:
+    """Three workers, six callers, streamed and whole; everything is killed in the middle: each answer that arrived
+    whole has its row, with its tokens."""
+    folder, settings, _, _ = place
+    file = folder / "dayzero.toml"
+    file.write_text(file.read_text() + "workers = 3\n")
+    gateway = Gateway(folder)
+    key = new_key(settings, "stable")
+    answered: list[str] = []
+    callers = [threading.Thread(target=_hammer, args=(gateway.url, key, n % 2 == 0, answered)) for n in range(6)]
+    try:
+        for caller in callers:
+            caller.start()
+        until(lambda: len(answered) > 60, 120, "the load to run")
+    finally:
+        for line in gateway.said("worker.started"):
+            os.kill(line["pid"], signal.SIGKILL)
+        gateway.kill()
+        for caller in callers:
+            caller.join(60)
+    rows = {row["request_id"]: row for row in usage.rows(settings.gateway_path, 100_000)}
+    assert len(set(answered)) == len(answered) > 60
+    assert set(answered) <= set(rows)
+    assert {(rows[id]["status"], rows[id]["completion_tokens"]) for id in answered} == {(200, 5)}
+    assert sum(row["requests"] for row in totals(settings.gateway_path)) == len(rows)
+
+
+def _hammer(url: str, key: str, stream: bool, answered: list[str]) -> None:
+    """Ask until nobody answers; note the id of each answer whose last byte came."""
+    body = {"model": "org/one", "messages": ASK, "stream": stream}
+    headers = {"authorization": f"Bearer {key}", "connection": "close"}  # so that every worker gets some
+    with httpx.Client(base_url=url, headers=headers, timeout=30) as client:
+        while _asked(client, body, answered):
+            pass
+
+
+def _asked(client: httpx.Client, body: dict, answered: list[str]) -> bool:
+    try:
+        with client.stream("POST", "/v1/chat/completions", json=body) as answer:
+            raw = answer.read()
+    except httpx.TransportError:
+        return False
+    if answer.status_code == 200 and (raw.endswith(b"data: [DONE]\n\n") if body["stream"] else json.loads(raw)):
+        answered.append(answer.headers["x-request-id"])
+    return True
