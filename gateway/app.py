@@ -11,7 +11,7 @@ from gateway.auth.key import Key
 from gateway.credentials import resolve
 from gateway.errors import ApiError
 from gateway.gate import Gate
-from gateway.listing import find_model, list_models
+from gateway.listing import anthropic_list, anthropic_model, find_model, list_models
 from gateway.pages import models, usage
 from gateway.pages.files import SECURITY, asset, page
 from gateway.request import credential
@@ -73,12 +73,19 @@ async def _metrics(gate: Gate, scope: dict) -> Answer:
 
 async def _models(gate: Gate, scope: dict) -> Answer:
     key = await caller(gate, scope)
-    return Answer(JSON, json.dumps(list_models(gate.live.table, gate.providers, gate.fleet, key)).encode())
+    found = list_models(gate.live.table, gate.providers, gate.fleet, key)
+    return Answer(JSON, json.dumps(anthropic_list(found) if _speaks_anthropic(scope) else found).encode())
 
 
 async def _model(gate: Gate, scope: dict) -> Answer:
     key, name = await caller(gate, scope), scope["path"].removeprefix(ONE_MODEL)
-    return Answer(JSON, json.dumps(find_model(gate.live.table, gate.providers, gate.fleet, key, name)).encode())
+    found = find_model(gate.live.table, gate.providers, gate.fleet, key, name)
+    return Answer(JSON, json.dumps(anthropic_model(found) if _speaks_anthropic(scope) else found).encode())
+
+
+def _speaks_anthropic(scope: dict) -> bool:
+    """Their clients ask at the address of OpenAI's, and say so."""
+    return any(name == b"anthropic-version" for name, _ in scope["headers"])
 
 
 async def _usage(gate: Gate, scope: dict) -> Answer:

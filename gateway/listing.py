@@ -1,5 +1,7 @@
 """What a key may call, in the shape of OpenAI's models list; what is ours to add stands in `dayzero`."""
 
+from datetime import UTC, datetime
+
 from gateway import visible
 from gateway.auth.key import Key
 from gateway.errors import unknown_model
@@ -27,6 +29,24 @@ def find_model(table: Table, providers: Providers, fleet: Fleet, key: Key, name:
     if (model := visible.foreign(providers, key, name)) is not None:
         return _proprietary(name, model, key)
     raise unknown_model(name, callable_names(table, providers, key))
+
+
+def anthropic_list(found: dict) -> dict:
+    """The list in the shape of Anthropic's; it has one page."""
+    models = [anthropic_model(model) for model in found["data"]]
+    ends = {"first_id": models[0]["id"], "last_id": models[-1]["id"]} if models else {"first_id": None, "last_id": None}
+    return {"data": models, "has_more": False, **ends}
+
+
+def anthropic_model(model: dict) -> dict:
+    created = datetime.fromtimestamp(model["created"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "type": "model",
+        "id": model["id"],
+        "display_name": model["id"],
+        "created_at": created,
+        "dayzero": model["dayzero"],
+    }
 
 
 def _own(name: str, served: tuple[Served, ...], fleet: Fleet) -> dict:

@@ -193,6 +193,15 @@ def test_wrong_keys_and_unknown_models_in_anthropics_shape(world: World) -> None
         claude(world).post("/v1/messages", body={"model": "x", "messages": ASK}, cast_to=object)
 
 
+def test_the_list_of_models_in_each_dialect(world: World) -> None:
+    """The same names for each client, in its own shape; one model by its name, slash and all."""
+    model = world.model(world.backend("/w"))
+    theirs, ours = claude(world), chat(world)
+    assert [one.id for one in theirs.models.list()] == [one.id for one in ours.models.list()]
+    found = theirs.get(f"/v1/models/{model}", cast_to=dict)
+    assert found["type"] == "model" and found["id"] == ours.models.retrieve(model).id == model
+
+
 def test_providers_do_more_than_chat(world: World) -> None:
     """Embeddings, pictures, speech and transcriptions through litellm, counted and priced; ranks are refused there."""
     api = OpenAIApi().start()

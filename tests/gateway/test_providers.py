@@ -85,6 +85,34 @@ def test_a_wrong_edit_keeps_the_old_models(world: World) -> None:
     assert "judge-3" not in names(world) and "name of a tag" not in httpx.get(world.gateway.url).text
 
 
+def test_a_key_in_a_file_is_rotated_without_a_restart(world: World) -> None:
+    """The new key is sent at once; an emptied file keeps the old one, says why, and names no key."""
+    backend, secret = world.backend("judge"), world.folder / "judge.key"
+
+    def rotate(text: str) -> None:
+        aside = world.folder / "judge.key.new"
+        aside.write_text(text)
+        os.replace(aside, secret)
+
+    def sent() -> str:
+        world.client().chat.completions.create(model="judge-7", messages=ASK)
+        return backend.headers[-1]["Authorization"]
+
+    rotate("sk-first\n")
+    entry = ENTRY.format(name="judge-7", base=backend.url).replace('key_env = "LAB_KEY"', 'key_file = "judge.key"')
+    write(world, entry)
+    until(lambda: "judge-7" in names(world), 30, "the provider's model to be listed")
+    assert sent() == "Bearer sk-first"
+    rotate("sk-second\n")
+    until(lambda: sent() == "Bearer sk-second", 30, "the new key")
+    rotate("")
+    until(lambda: "holds no key" in str(world.gateway.said("providers.refused")), 30, "the reason")
+    assert sent() == "Bearer sk-second"
+    rotate("sk-third\n")
+    until(lambda: sent() == "Bearer sk-third", 30, "the mended file")
+    assert "sk-first" not in str(world.gateway.lines) and "sk-third" not in str(world.gateway.lines)
+
+
 def test_provider_trouble_is_translated(world: World) -> None:
     """A provider that fails: 502 and a sentence without the provider's key in it; a row with 502."""
     backend = world.backend("judge", mode="crash")
