@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from bot.checks import cluster, hooks, outside, own, site
 from bot.checks.identity import identity
+from bot.checks.quantize import quantize
 from bot.checks.result import Found, Result
 from bot.commands import nearest
 from lifecycle.errors import DayzeroError, Refused
@@ -27,6 +28,7 @@ CHECKS: Mapping[str, Check] = {
     "account": cluster.account,
     "preemption": cluster.preemption,
     "runtimes": site.runtimes,
+    "quantize": quantize,
     "hub": outside.hub,
     "github": outside.github,
     "slack": outside.slack,
