@@ -198,7 +198,8 @@ def test_the_list_of_models_in_each_dialect(world: World) -> None:
     model = world.model(world.backend("/w"))
     theirs, ours = claude(world), chat(world)
     assert [one.id for one in theirs.models.list()] == [one.id for one in ours.models.list()]
-    found = theirs.get(f"/v1/models/{model}", cast_to=dict)
+    headers = {"x-api-key": theirs.api_key, "anthropic-version": "2023-06-01"}
+    found = httpx.get(f"{world.gateway.url}/v1/models/{model}", headers=headers).json()
     assert found["type"] == "model" and found["id"] == ours.models.retrieve(model).id == model
 
 
