@@ -112,7 +112,7 @@ def _judge(seen: dict[str, Figures]) -> None:
 
 
 def _times(one: float, other: float) -> str:
-    return f"{one / other:.1f} ×" if other else "(no answer in time) ×"
+    return f"{one / other:.1f} ×" if other > 0 else "(no answer to compare with) ×"
 
 
 def _measure(folder: Path, who: Contender) -> Figures:
@@ -147,6 +147,8 @@ def _load(
     requests, microseconds, errors = map(int, re.search(r"RESULT (\d+) (\d+) (\d+)", said).groups())
     if errors:
         print(f"{who.name}: {errors} errors of {requests}", flush=True)
+    if errors >= requests:  # an error is no answer, however fast it comes
+        return float("nan"), float("nan")
     return requests / microseconds * 1e6, (cpu_s(pid) - before) / max(requests, 1) * 1000
 
 
