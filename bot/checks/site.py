@@ -6,8 +6,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from batch.images.orders import placed, uses_image
 from bot.checks.result import Found
 from bot.sentences import size
+from lifecycle.imagefolder import current
 from lifecycle.ledger import Ledger
 from lifecycle.settings import Settings
 
@@ -81,10 +83,14 @@ def runtimes(settings: Settings) -> Found:
     if not settings.runtimes:
         return Found(None, "No runtime is configured.")
     wrong = []
+    image = current(settings.site.shared) or ""
     for name, runtime in settings.runtimes.items():
-        if shutil.which(runtime.command[0]) is None:
-            wrong.append(f"{name}: there is no program {runtime.command[0]}")
-        wrong += [f"{name}: there is no image {word}" for word in runtime.command[1:] if is_lost_image(word)]
+        if not image and uses_image(settings, (name,)):
+            return Found(False, f"{name} runs in an image, and there is none yet.", "dayzero image build")
+        program, *rest = placed(settings.site.shared, runtime.command, image)
+        if shutil.which(program) is None:
+            wrong.append(f"{name}: there is no program {program}")
+        wrong += [f"{name}: there is no image {word}" for word in rest if is_lost_image(word)]
     if wrong:
         advice = "Mend runtimes.<name>.command. A program that only the nodes have can't be seen from here."
         return Found(False, f"{'; '.join(wrong)}.", advice)

@@ -14,6 +14,7 @@ import pytest
 
 from batch.images import choice, orders, shelf
 from batch.recipes import Recipes
+from bot.checks.site import runtimes
 from lifecycle import images, queries
 from lifecycle.errors import BadSettings, Refused
 from lifecycle.imagefolder import current, image_folder, overlay_id, read_image
@@ -287,3 +288,17 @@ def test_an_image_that_changed_since_the_approval_is_not_served(tmp_path: Path) 
     plan = replace(PLAN, image="a", image_digest="another", ladder=(Rung(engine="vllm", runtime="vllm"),))
     with pytest.raises(BadSettings, match="not there any more"):
         Recipes(settings(tmp_path)).serve(deployment(plan), server())
+
+
+def test_check_knows_images(tmp_path: Path) -> None:
+    """`dayzero check`: no image yet, an image without the program, an image that has it."""
+    made = settings(tmp_path)
+    assert runtimes(made).next_step == "dayzero image build"
+    fake(tmp_path, "a")
+    (tmp_path / "images" / "nightly").symlink_to("a")
+    assert "there is no program" in runtimes(made).sentence
+    program = image_folder(tmp_path, "a") / "env" / "bin" / "vllm"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert runtimes(made).ok
