@@ -12,6 +12,9 @@ WAITING = (releases.FOUND, releases.OFFERED, releases.SNOOZED)
 UPDATE = "update"
 """The kind, in a release's notes, of a new revision of what is deployed."""
 
+OF_THE_PLAN = frozenset({"smaller", "planned_at"})
+"""What a release's notes keep of a plan that no longer holds."""
+
 NOW = "now"
 """Where a release's notes keep the name that its repository has now, when it was renamed after the decision."""
 
@@ -53,7 +56,9 @@ def _undecided(ledger: Ledger, release: Release, found: Difference) -> None:
         ledger.found("model", name, commit, published_at=release.published_at, notes=_kin(release))
         return
     asleep = release.wake_at if release.state == releases.SNOOZED else None
-    afresh = {"repo": name, "revision": commit, "plan": None, "wake_at": asleep, "refusal": "It is looked at afresh."}
+    notes = {key: value for key, value in release.notes.items() if key not in OF_THE_PLAN}
+    afresh = {"repo": name, "revision": commit, "plan": None, "notes": notes, "wake_at": asleep}
+    afresh["refusal"] = "It is looked at afresh."
     if name != release.repo:
         ledger.move_release(release, "renamed", detail={"before": release.repo, "repo": name}, **afresh)
     else:

@@ -111,6 +111,7 @@ def test_what_sleeps_goes_on_sleeping_when_it_is_pushed_to(office: Office) -> No
     office.hub.push(MODEL, {"notes.json": "1"})
     office.look()
     (release,) = queries.releases_in(ledger.connection, releases.FOUND)
+    assert not {"smaller", "planned_at"} & set(release.notes), "no button approves the commit before"
     assert release.plan is None and release.wake_at > ledger.clock() + 3000
     ledger.amend("releases", release.id, wake_at=0)
     office.look()
