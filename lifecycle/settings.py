@@ -164,7 +164,7 @@ class Swap(Section):
 
 
 class Quantize(Section):
-    """Where llm-compressor runs, which makes smaller copies of weights. Without a command only official copies serve."""
+    """Where llm-compressor runs, which makes smaller copies of weights. Without a command only official ones serve."""
 
     command: tuple[str, ...] = ()  # what starts a Python that has llm-compressor (argv; a container's exec prefix, too)
     gpus: int = Field(default=1, ge=0)  # of the job; 0: on CPUs, with the partition and QOS of jobs without a GPU
@@ -360,7 +360,7 @@ class Gauntlet(Section):
     shards: int = Field(default=4, gt=0)
     judge: str = ""  # a model of the gateway; empty: judged questions wait for a person
     second_judge: str = ""  # another one; where the two differ, a person decides
-    concurrency: int = Field(default=64, gt=0)  # requests at once of each shard, at most; it finds out how many are good
+    concurrency: int = Field(default=64, gt=0)  # requests at once of each shard, at most; it finds out how many do
 
 
 class People(Section):
