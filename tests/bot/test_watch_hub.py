@@ -128,7 +128,7 @@ def play(steps: list[tuple[str, str]]) -> None:
             bench.ledger.close()
 
 
-@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@hypothesis_settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(STEPS, max_size=16))
 def test_every_history_is_announced_once_and_wholly(steps: list) -> None:
     """Created, made public, pushed to, deleted, renamed, in any order, with kills and outages between: none missed."""
