@@ -110,7 +110,7 @@ class Gate:
         self.fleet.close()
         self.pool.close()
         await self.counter.close()
-        await asyncio.to_thread(self.writer.close)
+        await self.writer.close()
         if self.recorder is not None:
             await asyncio.to_thread(self.recorder.close)
         if self.tracer is not None:

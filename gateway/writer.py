@@ -39,6 +39,7 @@ class Writer:
         self._path = path
         self._gathered: list[Write] = []
         self._busy = False
+        self._closing = False
         self._handed_at = 0.0
         self._refused = ""
         self._batches: queue.SimpleQueue[list[Write] | None] = queue.SimpleQueue()
@@ -64,12 +65,12 @@ class Writer:
         late = time.monotonic() - self._handed_at if self._busy else 0.0
         return f"The ledger has taken no rows for {late:.0f} s." if late > LATE_S else self._refused
 
-    def close(self) -> None:
-        """Write what is waiting, then end."""
-        self._busy = True
+    async def close(self) -> None:
+        """Write what is waiting, then end. On the loop: a connection that is closed while it writes is a crash."""
+        self._busy = self._closing = True
         self._batches.put(self._gathered)
         self._batches.put(None)
-        self._thread.join()
+        await asyncio.to_thread(self._thread.join)
         if self._quick is not None:
             self._quick.close()
 
@@ -81,6 +82,8 @@ class Writer:
             self._loop.call_soon(self._hand_over)  # with what else this turn of the loop brings
 
     def _hand_over(self) -> None:
+        if self._closing:
+            return
         batch, self._gathered = self._gathered, []
         self._busy = bool(batch) and not self._write_at_once(batch)
         if self._busy:

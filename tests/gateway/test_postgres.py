@@ -173,7 +173,7 @@ def test_the_writer_commits_what_is_good(where: Where) -> None:
         bad = writer.commit(INSERT, row(50, THEN)._replace(model=None))
         found = await asyncio.wait_for(asyncio.gather(*good, bad, return_exceptions=True), 60)
         assert writer.problem == ""
-        await asyncio.to_thread(writer.close)
+        await writer.close()
         return found
 
     found = asyncio.run(write())

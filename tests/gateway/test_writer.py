@@ -25,7 +25,7 @@ def tell(tmp_path: Path) -> Callable[[Story], None]:
             try:
                 await asyncio.wait_for(story(writer, path), 60)
             finally:
-                await asyncio.to_thread(writer.close)
+                await writer.close()
 
         asyncio.run(whole())
 
@@ -82,7 +82,7 @@ def test_what_waits_is_written_before_the_end(tmp_path: Path) -> None:
         writer = Writer(path)
         for n in range(10):
             writer.put(ASKED, (f"d{n}", 1.0))
-        await asyncio.to_thread(writer.close)
+        await writer.close()
 
     asyncio.run(story())
     assert written(path) == 10
