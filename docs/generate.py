@@ -12,8 +12,9 @@ from pydantic_core import PydanticUndefined
 from bot.commands import HELP
 from bot.hooks.catalogue import CATALOGUE
 from docs.planning_page import planning
-from lifecycle import deployments, releases, servers, swaps, victims
+from lifecycle import deployments, images, releases, servers, swaps, victims
 from lifecycle.deployments import DEPLOYMENT
+from lifecycle.images import IMAGE
 from lifecycle.machine import BROKE_IN, Machine
 from lifecycle.releases import RELEASE
 from lifecycle.servers import SERVER
@@ -29,8 +30,15 @@ NOTICE = "Written by `python -m docs.generate`; a test compares it with the code
 
 
 def machines() -> str:
-    pairs = ((RELEASE, releases), (DEPLOYMENT, deployments), (SERVER, servers), (VICTIM, victims), (SWAP, swaps))
-    parts = ["# The five machines", NOTICE, "What each state asks of a person: [operate.md](operate.md)."]
+    pairs = (
+        (RELEASE, releases),
+        (DEPLOYMENT, deployments),
+        (SERVER, servers),
+        (VICTIM, victims),
+        (SWAP, swaps),
+        (IMAGE, images),
+    )
+    parts = ["# The six machines", NOTICE, "What each state asks of a person: [operate.md](operate.md)."]
     for machine, module in pairs:
         parts += [f"## {machine.name.capitalize()}", module.__doc__.strip(), diagram(machine)]
     return "\n\n".join(parts) + "\n"

@@ -12,6 +12,7 @@ from bot.arguments import WrongWords, parser
 from bot.commands import HELP
 from docs import generate
 from lifecycle.deployments import DEPLOYMENT
+from lifecycle.images import IMAGE
 from lifecycle.releases import RELEASE
 from lifecycle.servers import SERVER
 from lifecycle.settings import load
@@ -33,7 +34,7 @@ def test_a_generated_page_is_what_the_code_says(page: str) -> None:
     assert (ROOT / "docs" / page).read_text() == generate.PAGES[page](), "run python -m docs.generate"
 
 
-@pytest.mark.parametrize("machine", [RELEASE, DEPLOYMENT, SERVER, VICTIM, SWAP], ids=lambda m: m.name)
+@pytest.mark.parametrize("machine", [RELEASE, DEPLOYMENT, SERVER, VICTIM, SWAP, IMAGE], ids=lambda m: m.name)
 def test_a_diagram_has_every_arrow(machine) -> None:
     """Each state and each event of the table is drawn, no other."""
     drawn = generate.diagram(machine)
