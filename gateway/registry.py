@@ -17,7 +17,6 @@ class Registry:
     """Implements lifecycle.ports.Registry by reading what the workers report in gateway.db."""
 
     def __init__(self, settings: Settings):
-        self._path = settings.gateway_path
         self._store = settings.gateway_store  # of all hosts
 
     def serves(self, generation: int) -> bool:
@@ -28,8 +27,8 @@ class Registry:
     def quality(self, deployments: Collection[str], since: float) -> dict[str, Quality]:
         """How each of these deployments has answered since then."""
         try:
-            return quality(self._path, deployments, since)
-        except sqlite3.OperationalError:  # no schema yet
+            return quality(self._store, deployments, since)
+        except sqlite3.Error:  # no schema yet, or nobody answers there: nothing is known, and nothing is worse
             return {one: Quality() for one in deployments}
 
     def generations(self) -> dict[str, int]:
