@@ -121,7 +121,7 @@ def test_a_broken_deployment_is_offered_another_try(office: Office) -> None:
     assert f"{made} is broken" in words(reply) and "Install vllm-project/vllm v0.99.0" in words(reply)
     office.alice.click("again", "#models", reply["ts"])
     ledger = office.parts.ledger
-    until(lambda: queries.deployment(ledger.connection, made).state == deployments.STARTING, 30, "another try")
+    until(lambda: queries.deployment(ledger.connection, made).state == deployments.STARTING, 60, "another try")
     office.look()
     assert len(offers(office)) == 1
 

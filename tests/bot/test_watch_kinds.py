@@ -141,10 +141,10 @@ def test_the_swap_that_is_proposed_is_one_click(office: Office) -> None:
         office.look()
     (proposal,) = [m for m in office.alice.messages("#models") if "swap" in buttons(m)]
     office.bob.click("swap", "#models", proposal["ts"])
-    until(lambda: office.bob.sees("#models", "Only approvers"), 30, "the answer to bob")
+    until(lambda: office.bob.sees("#models", "Only approvers"), 60, "the answer to bob")
     assert len(queries.deployments(ledger.connection)) == 1
     office.alice.click("swap", "#models", proposal["ts"])
-    until(lambda: len(queries.deployments(ledger.connection)) == 2, 30, "the successor")
+    until(lambda: len(queries.deployments(ledger.connection)) == 2, 60, "the successor")
     _, successor = queries.deployments(ledger.connection)
     assert (successor.model, successor.replaces) == ("acme/tiny-FP8", made)
 
