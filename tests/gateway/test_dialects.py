@@ -204,7 +204,7 @@ def test_the_list_of_models_in_each_dialect(world: World) -> None:
 
 
 def test_providers_do_more_than_chat(world: World) -> None:
-    """Embeddings, pictures, speech and transcriptions through litellm, counted and priced; ranks are refused there."""
+    """Embeddings, pictures, speech and transcriptions through litellm, counted and priced; scores are refused there."""
     api = OpenAIApi().start()
     try:
         provide(world, "everything", "openai/everything", f"{api.url}/v1")
