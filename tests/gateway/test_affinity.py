@@ -63,11 +63,12 @@ def test_a_conversation_has_one_home_and_homes_are_spread() -> None:
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=8), st.integers(1, 2**64 - 1), st.booleans())
 def test_a_home_that_is_much_busier_is_left(busy: list[int], key: int, grown: bool) -> None:
-    """Nobody is chosen who has four requests more than the least busy; without a conversation the least busy is."""
+    """By four requests at most, by one for a first turn; without a conversation the least busy is taken."""
     them = replicas(*busy)
     least = min(busy)
-    assert pick(them, Affinity(key, grown=grown), 0.0).inflight <= least + (4 if grown else 1)
-    assert pick(them, NONE, 0.0).inflight <= (least + 1) * 1.1 - 1
+    alike = (least + 1) * 1.1 - 1 + 1e-9  # a tenth more counts as the same
+    assert pick(them, Affinity(key, grown=grown), 0.0).inflight <= max(least + (4 if grown else 1), alike)
+    assert pick(them, NONE, 0.0).inflight <= alike
     assert pick(them, Affinity(key, pinned=True), 0.0) is home_of(them, key)
 
 
