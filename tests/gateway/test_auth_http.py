@@ -50,7 +50,8 @@ class Place:
         text = PROVIDERS.format(name=name, url=self.judge.url, more=more)
         (self.settings.gateway.providers_file).write_text(text)
         client = self.gateway.client(self.key("looker"))
-        until(lambda: name in {model.id for model in client.models.list()}, 30, f"{name} to be offered")
+        until(lambda: name in {model.id for model in client.models.list()}, 60, f"{name} to be offered")
+        until(lambda: self.gateway.said("litellm.ready"), 120, "litellm to be imported")
 
 
 @pytest.fixture(scope="module")

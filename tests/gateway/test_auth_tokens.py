@@ -154,6 +154,7 @@ def test_what_a_token_claims_must_be_right(place: Place, claims: dict, reason: s
 
 def test_the_providers_new_keys_are_fetched_when_they_are_needed(place: Place, monkeypatch) -> None:
     """After a rotation the first token with the new key is taken; invented key ids ask nobody more than once."""
+    monkeypatch.setattr(jwks, "RETRY_S", 600.0)
     tokens = place.tokens()
     place.key(tokens, place.identity.token())
     place.identity.add("two")
@@ -161,7 +162,7 @@ def test_the_providers_new_keys_are_fetched_when_they_are_needed(place: Place, m
     assert "key" in str(place.refused(tokens, fresh))  # fetched a moment ago: not again so soon
     monkeypatch.setattr(jwks, "RETRY_S", 0.0)
     assert place.key(tokens, fresh).name == "u-1@example.org"
-    monkeypatch.setattr(jwks, "RETRY_S", 60.0)
+    monkeypatch.setattr(jwks, "RETRY_S", 600.0)
     asked = len(place.identity.asked)
     claims = jwt.decode(fresh, options={"verify_signature": False})
     for n in range(5):
