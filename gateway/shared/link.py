@@ -24,8 +24,11 @@ from lifecycle.settings import Settings, Shared
 EVERY_S = 0.1
 PRESENCE_S = 0.5
 AGAIN_S = 1.0
-SOONEST_S = 5.0
+START_S = 2.0
 """So long a start waits for the keys; then it goes on with those of the last time."""
+
+MEET_S = 5.0
+"""So long somebody whom nobody knew waits for his row to come here."""
 
 
 class Link:
@@ -48,13 +51,13 @@ class Link:
         if self._settings.gateway.follows:
             _own_copy(self._settings.routing_path)
         self._thread.start()
-        deadline = time.monotonic() + SOONEST_S
+        deadline = time.monotonic() + START_S
         while self.problem and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def wait_for(self, prefix: str) -> None:
         """Until the key with that prefix has come here, or a few seconds. Blocks: not for an event loop."""
-        deadline = time.monotonic() + SOONEST_S
+        deadline = time.monotonic() + MEET_S
         with contextlib.closing(read_only(self._local)) as local:
             while time.monotonic() < deadline:
                 if local.execute("SELECT 1 FROM keys WHERE prefix = ?", (prefix,)).fetchone():
