@@ -4,7 +4,7 @@ import time
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.affinity import NONE, Affinity, of
@@ -12,6 +12,8 @@ from gateway.call import CHAT, Call
 from gateway.choosing import home_of, pick
 from gateway.replicas import Replica
 from gateway.routing import Endpoint
+
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def replicas(*inflight: int) -> list[Replica]:
@@ -61,6 +63,7 @@ def test_a_conversation_has_one_home_and_homes_are_spread() -> None:
             assert home_of(four[:3], key) is home
 
 
+@calm
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=8), st.integers(1, 2**64 - 1), st.booleans())
 def test_a_home_that_is_much_busier_is_left(busy: list[int], key: int, grown: bool) -> None:
     """By four requests at most, by one for a first turn; without a conversation the least busy is taken."""

@@ -2,11 +2,12 @@
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.line import Line, Place
 
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 JOINS = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 4)), max_size=40)
 
 
@@ -28,6 +29,7 @@ def test_keys_take_turns_and_priority_goes_first() -> None:
     assert [place.guest for place in drained(line)] == [99, 0, 10, 1, 11, 2, 3, 4]
 
 
+@calm
 @given(JOINS)
 def test_nobody_is_lost_and_nobody_passes_a_higher_priority(joins: list[tuple[int, int]]) -> None:
     """All who joined come out once: priorities in order, each key's own in the order of joining."""
@@ -43,6 +45,7 @@ def test_nobody_is_lost_and_nobody_passes_a_higher_priority(joins: list[tuple[in
             assert own == sorted(own)
 
 
+@calm
 @given(JOINS, st.integers(0, 2), st.integers(1, 4))
 def test_the_position_is_where_one_comes_out(joins: list[tuple[int, int]], priority: int, key: int) -> None:
     """What a newcomer is told is how many are served before him, and himself, if nobody else comes."""
@@ -58,6 +61,7 @@ def test_the_position_is_where_one_comes_out(joins: list[tuple[int, int]], prior
         assert found == position == 1
 
 
+@calm
 @given(JOINS, st.integers(0, 6))
 def test_a_full_line_stays_within_its_length_and_is_fair(joins: list[tuple[int, int]], length: int) -> None:
     """Never longer; nobody with a higher priority goes for a lower one; of equals nobody is left with much more."""
