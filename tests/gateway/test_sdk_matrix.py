@@ -51,7 +51,7 @@ def measured(place: Place, backend: str) -> None:
         for feature, probe in probes.items():
             cell, why = outcome(probe, place)
             said = table.setdefault((client, feature), ["?"] * len(BACKENDS))
-            if said[column] != cell:
+            if cell and said[column] != cell:
                 wrong.append(f"{client}, {feature}: the page says {said[column]}, it is {cell} ({why[:300]})")
                 said[column] = cell
     place.close()

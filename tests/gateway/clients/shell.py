@@ -1,12 +1,27 @@
-"""Command lines: curl, and Simon Willison's `llm`."""
+"""Command lines: curl, Simon Willison's `llm`, and Inspect in the tools environment."""
 
 import json
 import os
 import subprocess
+from pathlib import Path
 
 from click.testing import CliRunner
 
 from tests.gateway.clients.place import CITY, SCHEMA, Place
+
+HERE = Path(__file__).parent
+TOOLS = HERE.parents[2] / ".venv-tools" / "bin" / "python"
+
+
+def inspect_answer(place: Place) -> None:
+    """A whole evaluation: asked, answered, scored, its tokens known."""
+    argv = [TOOLS, HERE / "inspect_eval.py", place.url, place.model, place.question, place.answer]
+    env = os.environ | {"GATEWAY_API_KEY": place.key}
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-500:]
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert (seen["status"], seen["said"], seen["score"]) == ("success", place.answer, 1), seen
+    assert seen["usage"] > 0
 
 
 def curl(place: Place, path: str, body: dict) -> tuple[int, str]:

@@ -56,6 +56,7 @@ PROBES: dict[str, dict[str, Callable[[Place], None]]] = {
         "JSON schema": shell.llm_schema,
         "seed": shell.llm_seed,
     },
+    "Inspect": {"answer": shell.inspect_answer},
     "curl": {"answer": shell.curl_answer, "streaming": shell.curl_stream, "errors": shell.curl_errors},
 }
 
@@ -66,6 +67,8 @@ REFUSED = (openai.BadRequestError, anthropic.BadRequestError, shell.Refused)
 
 def outcome(probe: Callable[[Place], None], place: Place) -> tuple[str, str]:
     """(the cell in the table, why)"""
+    if probe is shell.inspect_answer and not shell.TOOLS.exists():
+        return "", "no tools environment: make setup"
     if (probe in LEARNED and not place.learned) or (probe in LEAVING and place.leaving is None):
         return "–", "this can't be seen here"
     try:
