@@ -3,7 +3,7 @@
 import json
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.auth.key import Key
@@ -50,6 +50,7 @@ def test_split_at_every_byte() -> None:
         assert (asked.prompt_tokens, asked.completion_tokens) == (3, 4)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, len(STREAM)), max_size=6))
 def test_split_anywhere(cuts: list[int]) -> None:
     """Any cut gives the same bytes."""
