@@ -236,7 +236,9 @@ def test_keys_and_usage(desk: Desk) -> None:
     assert "revoked" in desk.say("keys", "revoke", "notebook")[1]
     assert desk.json("keys", "list")[0]["alive"] is False
     assert desk.json("usage", "--by", "team") == []
-    assert desk.say("usage", "--csv")[1].startswith("what,requests")
+    assert desk.say("usage", "--csv")[1].startswith("model,requests")
+    status, _, said = desk.say("usage", "--by", "moon")
+    assert status == 1 and "Choose from model, key" in said
 
 
 def test_check_and_gauntlet_answer_in_json_with_their_status(desk: Desk) -> None:
@@ -261,7 +263,7 @@ WRONG_WORDS = [
     (["promote", NAME, "stabel"], "Did you mean stable?"),
     (["keys", "crate", "x"], "Did you mean create"),
     (["gauntlet", "rnu"], "Did you mean run?"),
-    (["usage", "--by", "moon"], "none of model, key"),
+    (["usage", "--days", "many"], "invalid float value"),
     ([], "dayzero --help"),
 ]
 
