@@ -149,11 +149,11 @@ def grade(person: Person, *grades: str, comment: str = "") -> str:
     person.close(everything=True)
     assert person.click("grade", channel="#grading")
     for word in grades:
-        view = person.modal(20)
+        view = person.modal(60)
         ids = {block["block_id"].partition("-")[0]: block["block_id"] for block in view["blocks"]}
         seen = person.submit({ids["grade"]: word, ids["comment"]: comment})
         assert seen, seen
-    return words(person.modal(20))
+    return words(person.modal(60))
 
 
 def test_two_people_grade_and_the_verdict_follows(office: Office) -> None:
@@ -164,7 +164,7 @@ def test_two_people_grade_and_the_verdict_follows(office: Office) -> None:
     assert "2 answers to grade" in said and "0 of 2 settled" in said
     assert "tiny" not in said.replace("grading:", ""), "blind"
     assert office.alice.click("grade", channel="#grading")
-    shown = words(office.alice.modal(20))
+    shown = words(office.alice.modal(60))
     for expected in ("What of", "<!channel>", "It is 42.", "All in all", "rated 0 of 2"):
         assert expected in shown, expected
     assert name not in shown and "acme" not in shown
@@ -194,7 +194,7 @@ def test_where_two_differ_they_see_it_again(office: Office) -> None:
     assert "They differ on 1" in said and "0 of 1 settled" in said
     office.alice.close(everything=True)
     assert office.alice.click("grade", channel="#grading")
-    assert "no unit" in words(office.alice.modal(20))
+    assert "no unit" in words(office.alice.modal(60))
     assert "Everything is graded" in grade(office.alice, "fail")
     said = invitation(office)
     assert "1 of 1 settled" in said and "alice and bob agree on 0 of 1" in said
@@ -224,12 +224,12 @@ def test_a_click_on_what_is_closed_is_answered(office: Office) -> None:
     name, folder = held(office, {"one": "42"})
     invitation(office)
     assert office.alice.click("grade", channel="#grading")
-    view = office.alice.modal(20)
+    view = office.alice.modal(60)
     ledger = office.parts.ledger
     ledger.move_deployment(queries.deployment(ledger.connection, name), "passed")
     ids = {block["block_id"].partition("-")[0]: block["block_id"] for block in view["blocks"]}
     assert office.alice.submit({ids["grade"]: "pass"})
-    assert "It is closed" in words(office.alice.modal(20))
+    assert "It is closed" in words(office.alice.modal(60))
     assert not (folder / "ratings.jsonl").exists()
 
 

@@ -28,7 +28,7 @@ def office(tmp_path: Path):
 
 
 def answered(office: Office, expected: str) -> dict:
-    return office.alice.sees("#models", lambda m: expected in words(m) and m.get("ephemeral_to"))
+    return office.alice.sees("#models", lambda m: expected in words(m) and m.get("ephemeral_to"), timeout=60)
 
 
 def bring_to(office: Office, state: str, *events: str) -> str:
@@ -92,9 +92,9 @@ def test_extend_by_word_and_by_button(office: Office) -> None:
     """Only approvers; the thread says who gave how much more; the button is there only when there is an end."""
     name = bring_to(office, deployments.PREVIEW, *PREVIEW)
     office.chat.tell()
-    message = office.alice.sees("#models", lambda m: "extend" in buttons(m))
+    message = office.alice.sees("#models", lambda m: "extend" in buttons(m), timeout=60)
     assert office.bob.command("/deploy", f"extend {name} 12h")
-    office.bob.sees("#models", "Only approvers may do that")
+    office.bob.sees("#models", "Only approvers may do that", timeout=60)
     assert office.alice.command("/deploy", f"extend {MODEL} 6h --because demo")
     answered(office, "serves 6 hours longer")
     assert office.alice.click("extend", channel="#models", ts=message["ts"])
@@ -113,7 +113,7 @@ def test_retry_logs_and_retire_by_word(office: Office) -> None:
     failure = office.alice.thread("#models", office.alice.messages("#models")[0]["ts"])[-1]
     assert "It broke while CACHING" in words(failure) and buttons(failure) == ["retry", "logs"]
     assert office.bob.command("/deploy", f"logs {name}")
-    office.bob.sees("#models", "has no log yet")
+    office.bob.sees("#models", "has no log yet", timeout=60)
     assert office.alice.command("/deploy", f"retry {name}")
     answered(office, "is tried again")
     assert office.alice.command("/deploy", f"retire {MODEL} --because 'too slow'")

@@ -45,7 +45,7 @@ def port(office: Office) -> int:
 
 def post(office: Office, body: str, headers: dict[str, str], path: str = PATH, method: str = "POST") -> int:
     """The status that a stranger gets."""
-    connection = http.client.HTTPConnection("127.0.0.1", port(office), timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port(office), timeout=60)
     try:
         connection.request(
             method, path, body.encode(), {"Content-Type": "application/x-www-form-urlencoded", **headers}
@@ -56,7 +56,7 @@ def post(office: Office, body: str, headers: dict[str, str], path: str = PATH, m
 
 
 def answered(office: Office, expected: str) -> dict:
-    return office.alice.sees("#models", lambda m: expected in words(m) and m.get("ephemeral_to"), timeout=30)
+    return office.alice.sees("#models", lambda m: expected in words(m) and m.get("ephemeral_to"), timeout=60)
 
 
 def test_commands_clicks_windows_and_home_by_http(office: Office) -> None:
@@ -65,7 +65,7 @@ def test_commands_clicks_windows_and_home_by_http(office: Office) -> None:
     assert office.alice.command("/status")
     answered(office, MODEL)
     assert office.alice.click("details", channel="#models")
-    assert "digest" in words(office.alice.modal(30))
+    assert "digest" in words(office.alice.modal(60))
     assert office.alice.open_home()
     assert office.alice.click("approve", channel="#models")
     answered(office, "Approved")
@@ -114,5 +114,5 @@ def test_what_is_missing_is_named(office: Office) -> None:
     assert missing_secret(slack.model_copy(update={"listen": "", "app_token": None})) == "SLACK_APP_TOKEN"
     office.settings = office.settings.model_copy(update={"slack": slack.model_copy(update={"listen": "3000"})})
     office.restart()
-    with pytest.raises(BadSettings, match="slack.listen"):
+    with pytest.raises(BadSettings, match=r"slack\.listen"):
         office.chat.connect()

@@ -43,9 +43,13 @@ def office(tmp_path: Path):
 
 def opened(browser: Browser, office: Office, name: str, channel: str = "models") -> Page:
     page = browser.open(f"{office.slack.url}/?as={name}", 1280, 1000)
-    page.wait_for("document.querySelector('#channels a')", PATIENCE)
-    if channel != "models":
-        page.click(f"#channels a[href='#C0{channel.upper()}']", PATIENCE)
+    place = f"#channels a[href='#C0{channel.upper()}']"
+    # the list is drawn anew while the page opens: a click on what goes away is lost, a call of the link is not
+    page.wait_for(
+        f"""(document.querySelector("{place}")?.click(),
+        document.querySelector('#title')?.innerText === '#{channel}')""",
+        PATIENCE,
+    )
     return page
 
 

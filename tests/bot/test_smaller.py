@@ -38,11 +38,11 @@ def deployed(office: Office) -> Deployment:
 
 
 def answered(office: Office, expected: str) -> dict:
-    return office.alice.sees("#models", lambda m: expected in words(m) and m.get("ephemeral_to"), timeout=30)
+    return office.alice.sees("#models", lambda m: expected in words(m) and m.get("ephemeral_to"), timeout=60)
 
 
 def card(office: Office) -> dict:
-    return office.alice.sees("#models", lambda m: "approve_quantized" in buttons(m), timeout=30)
+    return office.alice.sees("#models", lambda m: "approve_quantized" in buttons(m), timeout=60)
 
 
 def test_without_an_official_copy_it_is_fp8_on_the_fly(office: Office) -> None:
@@ -55,7 +55,7 @@ def test_without_an_official_copy_it_is_fp8_on_the_fly(office: Office) -> None:
     assert "*Quantized instead:* 1 node × 1 toy, fp8" in words(shown)
     assert buttons(shown) == ["approve", "approve_quantized", "details", "later", "skip"]
     assert office.bob.click("approve_quantized", channel="#models", ts=shown["ts"])
-    office.bob.sees("#models", "Only approvers may do that", timeout=30)
+    office.bob.sees("#models", "Only approvers may do that", timeout=60)
     assert office.alice.click("approve_quantized", channel="#models", ts=shown["ts"])
     answered(office, "Approved")
     made = deployed(office)
