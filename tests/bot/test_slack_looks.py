@@ -169,7 +169,15 @@ def test_home_shows_what_is_and_keeps_up(office: Office) -> None:
     assert office.bob.open_home()
     until(lambda: "acme/tiny" in words(office.bob.home() or {}), 10, "the home tab")
     shown = words(office.bob.home())
-    for expected in ("Nothing yet", "What waits for a decision", "GPUs:", "The cluster", "0 of 4 held", "Cost today:", "left of 24 h"):
+    for expected in (
+        "Nothing yet",
+        "What waits for a decision",
+        "GPUs:",
+        "The cluster",
+        "0 of 4 held",
+        "Cost today:",
+        "left of 24 h",
+    ):
         assert expected in shown, expected
     name = approved(office)
     office.chat._looking._next = 0
