@@ -1,4 +1,4 @@
-"""What callers ask of a deployment, as the gateway's workers have counted it: the ground to scale up, down and to wake."""
+"""What callers ask of a deployment, as the gateway has counted it: the ground to scale it up, down and to wake it."""
 
 from dataclasses import dataclass
 

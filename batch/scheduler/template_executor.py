@@ -19,6 +19,7 @@ from lifecycle.errors import SchedulerSilent, SubmissionRefused
 TIMED_OUT = (124, 137)
 TRIED_AGAIN = "It is tried again; should the job exist all the same, its name tells."
 
+
 class TemplateExecutor(SlurmExecutor):
     """`folder` keeps a copy of each script as <id>_submission.sh. RuntimeError where srun is not on the PATH."""
 

@@ -9,7 +9,7 @@ from lifecycle.runfolder import RunFolder, write_json
 
 
 def _exams(shared: Path) -> GauntletExams:
-    return GauntletExams(SimpleNamespace(site=SimpleNamespace(shared=shared)), None, None)
+    return GauntletExams(SimpleNamespace(site=SimpleNamespace(shared=shared)), None, None, list)
 
 
 @dataclasses.dataclass
