@@ -69,7 +69,7 @@ class Parts:
 
 def in_stable(ledger: Ledger) -> list[Deployment]:
     """What everybody calls now, the newest first."""
-    return [one for one in reversed(queries.deployments(ledger.db)) if one.state == deployments.STABLE]
+    return [one for one in reversed(queries.deployments(ledger.connection)) if one.state == deployments.STABLE]
 
 
 def build(settings: Settings, clock: Clock = time.time) -> Parts:

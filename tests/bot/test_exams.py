@@ -1,10 +1,13 @@
 """The Exams port over a real run folder: which earlier run is the baseline, and when people's grades count."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 
 from bot.exams import GauntletExams
+from bot.world import in_stable
+from lifecycle.ledger import Ledger
 from lifecycle.runfolder import RunFolder, write_json
 
 
@@ -44,3 +47,9 @@ def test_only_a_verdict_with_peoples_grades_is_a_regraded_one(tmp_path: Path):
     _concluded(tmp_path, "new", 1, graded_by_people=2)
     verdict = exams.regraded(_Deployment("new"), 1)
     assert verdict.outcome == "PASS" and verdict.reasons == ("So.",)
+
+
+def test_what_is_in_stable_is_read_from_the_ledger(tmp_path: Path):
+    """None yet: then there is nobody to compare with, and the run goes without."""
+    with contextlib.closing(Ledger(tmp_path / "ledger.db", lambda: 1.0)) as ledger:
+        assert in_stable(ledger) == []

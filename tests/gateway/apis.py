@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from tests.quiet import hang_up
+
 TEXT = "Brno is in Moravia."
 CALL = {"city": "Brno"}
 USED = (11, 4, 7, 2)  # prompt, of which cached, completion, of which reasoning
@@ -38,6 +40,7 @@ class Api:
     def stop(self) -> None:
         self.release()
         asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(hang_up(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from tests.quiet import hang_up
+
 WORDS = ["Brno", " is", " in", " Moravia", "."]
 
 
@@ -43,6 +45,7 @@ class Backend:
 
     def stop(self) -> None:
         self.refuse()
+        asyncio.run_coroutine_threadsafe(hang_up(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()

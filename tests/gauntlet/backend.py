@@ -14,6 +14,7 @@ from aiohttp import web
 
 from lab.judge.app import reply_to
 from lab.models.pairs import Pair, read_pairs
+from tests.quiet import hang_up
 
 KEY = "sk-test-key"
 JUDGE = "trusted"
@@ -78,6 +79,7 @@ class Backend:
         self._ready.set()
         await self._stop.wait()
         await runner.cleanup()
+        await hang_up()
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
