@@ -24,11 +24,20 @@ from gateway.errors import ApiError
 from gateway.store import open_store
 from lifecycle.settings import Gateway, Grant, Oidc, Settings
 from tests.gateway.identity import AUDIENCE, Identity
+from tests.quiet import hang_up
 
 GRANTS = {
     "people": Grant(value="ml-*", team="red", tags=("stable",), models=("org/*",)),
     "leads": Grant(value="leads", tags=("preview",), priority=7),
 }
+
+
+async def _resolved(tokens, token):
+    """The answer, with every connection of the loop closed before the loop is."""
+    try:
+        return await tokens.resolve(token)
+    finally:
+        await hang_up()
 
 
 @dataclass
@@ -44,12 +53,12 @@ class Place:
 
     def refused(self, tokens: Tokens, token: str) -> ApiError:
         with pytest.raises(ApiError) as refused:
-            asyncio.run(tokens.resolve(token))
+            asyncio.run(_resolved(tokens, token))
         assert token not in str(refused.value) and refused.value.status in (401, 403, 503)
         return refused.value
 
     def key(self, tokens: Tokens, token: str) -> Key:
-        return asyncio.run(tokens.resolve(token))
+        return asyncio.run(_resolved(tokens, token))
 
 
 @pytest.fixture
