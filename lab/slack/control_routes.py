@@ -168,15 +168,17 @@ class Control:
         """Changes as they happen, one JSON object each, until the page goes away."""
         me = self.me(request)
         socket = web.WebSocketResponse(heartbeat=20)
-        await socket.prepare(request)
-        queue = self.team.feed.open(me["id"])
-        teller = asyncio.get_running_loop().create_task(self.pump(queue, socket))
+        queue = self.team.feed.open(me["id"])  # first: what the page reads once it is open leaves no gap
+        teller = None
         try:
+            await socket.prepare(request)
+            teller = asyncio.get_running_loop().create_task(self.pump(queue, socket))
             async for frame in socket:
                 if frame.type == WSMsgType.ERROR:
                     break
         finally:
-            teller.cancel()
+            if teller:
+                teller.cancel()
             self.team.feed.close(queue)
         return socket
 

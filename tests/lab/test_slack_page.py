@@ -180,6 +180,40 @@ def test_every_input_of_a_modal(slack, bot, opened):
     assert (state["who"]["selected_user"], state["day"]["selected_date"]) == ("U0DANA", "2026-11-23")
 
 
+HOLD_THE_SECOND_STATE = """
+    const ask = window.fetch;
+    let asked = 0;
+    window.fetch = async (url, ...rest) => {
+        const answer = await ask(url, ...rest);
+        if (String(url).includes("/_lab/state") && ++asked === 2) {
+            window.held = true;
+            await new Promise((go) => { window.release = go; });
+            window.released = true;
+        } else if (window.released) window.drawn = true;
+        return answer;
+    };
+"""
+
+
+def test_a_modal_outlives_a_state_asked_before_it(slack, bot, opened):
+    """A page that asks for its state as a modal opens shows the modal, though the answer knows of none."""
+
+    @bot.app.command("/models")
+    def models(ack, body, client):
+        ack()
+        client.views_open(trigger_id=body["trigger_id"], view=modal())
+
+    page = opened("alice")
+    page.do("Page.addScriptToEvaluateOnNewDocument", source=HOLD_THE_SECOND_STATE)
+    page.goto(f"{slack.url}/?as=alice")
+    page.wait_for("window.held")
+    assert slack.person("alice").command("/models")
+    page.wait_for("document.querySelector('#modal[open]')")
+    page.js("release()")
+    page.wait_for("window.drawn")  # the messages, asked for once the state is drawn
+    assert page.js("document.querySelector('#modal').open")
+
+
 def test_home_tab(slack, bot, opened):
     """The Home tab of the app shows what it publishes when a person looks."""
     page = opened("alice")

@@ -45,10 +45,12 @@ function wantedPlace() {
 }
 
 async function reload() {
-  Object.assign(world, await read("state"));
-  status(world.sockets);
-  modal.show(world.modal);
-  home();
+  await meanwhile(() => read("state"), (state) => {
+    Object.assign(world, state);
+    status(world.sockets);
+    modal.show(world.modal);
+    home();
+  });
   await fill();
 }
 
@@ -125,7 +127,7 @@ function fillThread(ts) {
   });
 }
 
-// a list that was asked for before a change and drawn after it would hide the change: hear it again on top
+// what was asked for before a change and drawn after it would hide the change: hear it again on top
 async function meanwhile(ask, draw) {
   const changes = [];
   waiting.add(changes);
@@ -202,18 +204,8 @@ function heard(change) {
     unread.set(change.message.channel, (unread.get(change.message.channel) ?? 0) + 1);
     sidebar();
   }
-  if (change.kind === "message" || change.kind === "gone") {
-    for (const changes of waiting) changes.push(change);
-    apply(change);
-  } else if (change.kind === "modal") modal.show(change.view);
-  else if (change.kind === "home") {
-    world.home = change.view;
-    home();
-  } else if (change.kind === "sockets") status(change.count);
-  else if (change.kind === "channel") {
-    world.channels = [...world.channels.filter((one) => one.id !== change.channel.id), change.channel];
-    sidebar();
-  }
+  for (const changes of waiting) changes.push(change);
+  apply(change);
 }
 
 function isTop(message) {
@@ -226,12 +218,22 @@ function isNews(message) {
 }
 
 function apply(change) {
-  if (change.kind === "gone") {
+  if (change.kind === "message") put(change.message);
+  else if (change.kind === "gone") {
     if (change.channel === channel.id) log.drop(change.ts);
     threadLog.drop(change.ts);
-    return;
+  } else if (change.kind === "modal") modal.show(change.view);
+  else if (change.kind === "home") {
+    world.home = change.view;
+    home();
+  } else if (change.kind === "sockets") status(change.count);
+  else if (change.kind === "channel") {
+    world.channels = [...world.channels.filter((one) => one.id !== change.channel.id), change.channel];
+    sidebar();
   }
-  const message = change.message;
+}
+
+function put(message) {
   if (message.channel !== channel.id) return;
   if (isTop(message)) {
     log.put(message);
