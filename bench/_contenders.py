@@ -86,13 +86,13 @@ def litellm(folder: Path, mock: int) -> Contender:
 
 
 def sglang_router(folder: Path, mock: int) -> Contender:
-    binaries, port = _environment("sglang-router", "sglang-router"), free_port()
+    binaries, port = _environment("sglang-router", "sglang-router==0.3.2"), free_port()
     command = [str(binaries / "sglang-router"), "launch", *_router(port, mock)]
     return Contender("sglang-router", command, port, patience_s=60)
 
 
 def vllm_router(folder: Path, mock: int) -> Contender:
-    binaries, port = _environment("vllm-router", "vllm-router"), free_port()
+    binaries, port = _environment("vllm-router", "vllm-router==0.1.17"), free_port()
     return Contender("vllm-router", [str(binaries / "vllm-router"), *_router(port, mock)], port, patience_s=60)
 
 
@@ -126,15 +126,16 @@ def _router(port: int, mock: int) -> list[str]:
 
 
 def _environment(name: str, requirement: str) -> Path:
-    """The bin folder of an environment with this package."""
+    """The bin folder of an environment with this package. One that was copied from elsewhere is made anew: its scripts
+    still name the Python there."""
     place = LAB / name
-    done = place / "done"
-    if not done.exists():
+    done, made = place / "done", f"{requirement} in {place}"
+    if not done.exists() or done.read_text() != made:
         place.parent.mkdir(parents=True, exist_ok=True)
         uv = str(BINARIES / "uv")
         _install(name, [uv, "venv", "-q", "--clear", "--python", "3.11", str(place)])
         _install(name, [uv, "pip", "install", "-q", "--python", str(place / "bin" / "python"), requirement])
-        done.write_text(requirement)
+        done.write_text(made)
     return place / "bin"
 
 

@@ -122,7 +122,9 @@ def _measure(folder: Path, who: Contender) -> Figures:
     began = time.monotonic()
     with running(who.command, who.port, UNDER_TEST, who.environment, who.patience_s) as process:
         while not _answers(who):
-            if time.monotonic() - began > who.patience_s or process.poll() is not None:
+            if (status := process.poll()) is not None:
+                raise Missing(f"{who.name}: ended with status {status} before it answered")
+            if time.monotonic() - began > who.patience_s:
                 raise Missing(f"{who.name}: did not answer within {who.patience_s:g} s here")
             time.sleep(0.01)
         started = time.monotonic() - began
