@@ -19,7 +19,7 @@ from bot.slack.receiver import Receiver
 from bot.slack.tell import Teller
 from bot.world import Parts
 from lifecycle.errors import BadSettings, ChatUnavailable, DayzeroError
-from lifecycle.settings import Slack
+from lifecycle.sections.telling import Slack
 
 log = logging.getLogger("dayzero.slack")
 

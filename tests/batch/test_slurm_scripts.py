@@ -10,7 +10,9 @@ import pytest
 from batch.recipes import Recipes
 from batch.scheduler.slurm import SlurmScheduler
 from lab.slurm.cluster import Cluster as Lab
-from lifecycle.settings import Cluster, Gpu, Settings, Site
+from lifecycle.sections.cluster import Cluster, Gpu
+from lifecycle.sections.site import Site
+from lifecycle.settings import Settings
 from tests.batch.recipe_lab import PLAN, RUNTIMES, deployment, server
 
 pytestmark = pytest.mark.slurm

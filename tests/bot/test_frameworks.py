@@ -18,7 +18,7 @@ from lifecycle.imagefolder import image_folder
 from lifecycle.models import ModelFacts
 from lifecycle.plans import Rung
 from lifecycle.runfolder import write_json
-from lifecycle.settings import Runtime
+from lifecycle.sections.serving import Runtime
 from tests.bot.office import MODEL, Office
 from tests.waiting import until
 

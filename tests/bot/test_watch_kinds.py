@@ -8,7 +8,7 @@ import pytest
 from bot.watch.kinds import Kin, kin, silence
 from lab.slack.person import buttons, words
 from lifecycle import queries, releases
-from lifecycle.settings import Watch
+from lifecycle.sections.watching import Watch
 from tests.bot.office import MODEL, Office
 from tests.waiting import until
 
