@@ -22,7 +22,7 @@ from batch import facts_config, hub_answers
 from batch.facts_files import INDEX, WeightFiles, is_pickle, unsafe_path, weight_files
 from lifecycle.errors import HubUnavailable, NoWeights, Refused, UnknownModel
 from lifecycle.models import ModelFacts, RepoFile
-from lifecycle.settings import Hub
+from lifecycle.sections.watching import Hub
 
 SMALL_FILE = 4 * 2**20  # bytes
 TIMEOUT_S = 20.0

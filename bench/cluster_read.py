@@ -22,7 +22,7 @@ from pathlib import Path
 from batch.scheduler.slurm import SlurmScheduler
 from lab.slurm import daemons, probe
 from lab.slurm.cluster import Cluster as Lab
-from lifecycle.settings import Cluster
+from lifecycle.sections.cluster import Cluster
 
 NODES = int(os.environ.get("DAYZERO_BENCH_NODES", "1000"))
 JOBS = int(os.environ.get("DAYZERO_BENCH_JOBS", "9990"))

@@ -19,7 +19,7 @@ from gateway.auth.ring import KeyRing
 from gateway.auth.tokens import Tokens, seer
 from gateway.call import CHAT, Call
 from gateway.store import open_store
-from lifecycle.settings import Grant, Oidc
+from lifecycle.sections.gateway import Grant, Oidc
 from tests.gateway.identity import AUDIENCE, Identity
 
 ROUNDS, REQUESTS = 15, 2000

@@ -18,7 +18,7 @@ from batch.scheduler.slurm import SlurmScheduler
 from lab.slurm import probe
 from lab.slurm.cluster import Cluster as Lab
 from lifecycle.ports import Script
-from lifecycle.settings import Cluster
+from lifecycle.sections.cluster import Cluster
 
 SIZES = (1, 100)
 

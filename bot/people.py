@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from bot.slack.gate import SlackGate, SlackRefused
-from lifecycle.settings import People, Slack
+from lifecycle.sections.telling import People, Slack
 
 KEEP_S = 600
 _USER_ID = re.compile(r"[UW][A-Z0-9]{4,}\Z")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lifecycle.errors import BadSettings
-from lifecycle.settings import Mail
+from lifecycle.sections.telling import Mail
 
 THIS_HOST = ("localhost", "127.0.0.1", "::1")
 

@@ -32,7 +32,7 @@ from pydantic import Field, ValidationError, model_validator
 from gateway.log import say
 from gateway.routing import PREFERENCE
 from lifecycle.errors import BadSettings
-from lifecycle.settings import Section
+from lifecycle.sections.section import Section
 
 
 class ProviderModel(Section):

@@ -19,7 +19,7 @@ from gateway.errors import ApiError
 from gateway.line import Line, Place
 from gateway.replicas import Fleet, Replica
 from gateway.routing import Served
-from lifecycle.settings import Queue
+from lifecycle.sections.gateway import Queue
 
 Find = Callable[[], Sequence[Served]]
 """The deployments that may answer a call, as the routing table has them at this moment."""

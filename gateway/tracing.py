@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.call import Call
 from lifecycle.errors import BadSettings
-from lifecycle.settings import Tracing
+from lifecycle.sections.gateway import Tracing
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter

@@ -13,7 +13,7 @@ from lifecycle.errors import Refused
 from lifecycle.hours import Hours
 from lifecycle.jobs import Forecast
 from lifecycle.plans import Plan
-from lifecycle.settings import Cluster
+from lifecycle.sections.cluster import Cluster
 
 DAY_S = 24 * 3600.0
 SOON_S = 60.0

@@ -11,7 +11,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from lifecycle.machine import Machine
-from lifecycle.settings import Swap as Settings
+from lifecycle.sections.serving import Swap as Settings
 
 COMING, CANARY, HALTED, TAKEN, RETURNING, DONE, BACK, LOST = (
     "COMING CANARY HALTED TAKEN RETURNING DONE BACK LOST".split()

@@ -9,7 +9,8 @@ from typing import Any
 from lifecycle.errors import Refused
 from lifecycle.imagefolder import LINK, NO_IMAGE, image_folder, read_image
 from lifecycle.naming import slug
-from lifecycle.settings import Images, Settings
+from lifecycle.sections.serving import Images
+from lifecycle.settings import Settings
 
 OVERLAY = "overlay"
 PLACE = "{image}"

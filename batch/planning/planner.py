@@ -24,7 +24,8 @@ from batch.planning.sentences import bytes_text, count
 from lifecycle.errors import Refused
 from lifecycle.models import ModelFacts
 from lifecycle.plans import Plan, Rung
-from lifecycle.settings import Gpu, Settings
+from lifecycle.sections.cluster import Gpu
+from lifecycle.settings import Settings
 
 LEAST_CONTEXT = 2048  # tokens; below this a chat isn't one
 LOAD_BYTES_PER_S = 2**30  # from a shared file system into one node

@@ -13,7 +13,8 @@ from batch.planning.layouts import USABLE
 from batch.planning.sentences import bytes_text
 from lifecycle.errors import Refused
 from lifecycle.models import ModelFacts
-from lifecycle.settings import Gpu, Settings
+from lifecycle.sections.cluster import Gpu
+from lifecycle.settings import Settings
 
 GROUPS = (128, 64, 32)
 """Weights that share one scale in four bits; the first that divides every layer is taken."""

@@ -29,7 +29,7 @@ from batch.scheduler.slurm_states import state_of
 from lifecycle.errors import SchedulerSilent, SubmissionRefused
 from lifecycle.jobs import Forecast, JobState, Snapshot
 from lifecycle.ports import Clock, Script
-from lifecycle.settings import Cluster
+from lifecycle.sections.cluster import Cluster
 
 SUPERVISOR = Path(__file__).with_name("local_supervisor.py")
 

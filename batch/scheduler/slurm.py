@@ -16,7 +16,7 @@ from batch.scheduler.slurm_text import nodes_of
 from lifecycle.errors import Refused, SchedulerSilent, SubmissionRefused
 from lifecycle.jobs import Forecast, JobState, Sighting, Snapshot, Victim
 from lifecycle.ports import Clock, Script
-from lifecycle.settings import Cluster
+from lifecycle.sections.cluster import Cluster
 
 GRACE_S = 60
 """A job that is in neither squeue nor sacct is UNKNOWN this long, then GONE. slurmctld remembers an ended job for the

@@ -10,7 +10,8 @@ from bot.checks.result import Found
 from bot.hooks.catalogue import checked
 from bot.hooks.parcel import VERSION, parcel
 from lifecycle.errors import BadSettings
-from lifecycle.settings import Settings, Webhook
+from lifecycle.sections.telling import Webhook
+from lifecycle.settings import Settings
 
 TEST = {
     "v": VERSION,

@@ -9,7 +9,8 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 
 from bot.checks.result import Found
 from bot.postman import connection
-from lifecycle.settings import Settings, Slack
+from lifecycle.sections.telling import Slack
+from lifecycle.settings import Settings
 
 TIMEOUT_S = 10.0
 WAYS_OUT = "Is there a way out from this host? A proxy is set by HTTPS_PROXY."

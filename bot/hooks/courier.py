@@ -12,7 +12,8 @@ from lifecycle.deliveries import Delivery
 from lifecycle.errors import BadSettings, NotFound
 from lifecycle.ledger import Ledger
 from lifecycle.records import Event
-from lifecycle.settings import Settings, Webhook
+from lifecycle.sections.telling import Webhook
+from lifecycle.settings import Settings
 
 TIMEOUT_S = 10
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 10.0, 3600.0

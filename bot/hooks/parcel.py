@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from bot import stories
 from lifecycle.errors import BadSettings
 from lifecycle.records import Deployment, Event, Release
-from lifecycle.settings import Webhook, Webhooks
+from lifecycle.sections.telling import Webhook, Webhooks
 
 VERSION = 1
 SIGNATURE, TIMESTAMP = "X-Dayzero-Signature", "X-Dayzero-Timestamp"

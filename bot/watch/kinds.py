@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from lifecycle.settings import Watch
+from lifecycle.sections.watching import Watch
 
 MODEL, FINETUNE, QUANTIZED, REQUANTIZED, ADAPTER, MERGE, GGUF = (
     "model finetune quantized requantized adapter merge gguf".split()

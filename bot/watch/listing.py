@@ -15,7 +15,7 @@ import httpx
 
 from batch import hub_answers
 from lifecycle.errors import DayzeroError, HubUnavailable, UnknownModel
-from lifecycle.settings import Hub
+from lifecycle.sections.watching import Hub
 
 EXPAND = ("sha", "createdAt", "private", "gated", "tags")
 SILENCE_S = 20.0

@@ -5,7 +5,7 @@ from typing import Literal, TypeVar
 from pydantic import Field, ValidationError
 
 from gateway.errors import bad_request
-from lifecycle.settings import Section
+from lifecycle.sections.section import Section
 
 Tag = Literal["stable", "preview", "candidate"]
 Limit = dict[str, float | int | None]

@@ -8,7 +8,7 @@ import httpx
 import jwt
 
 from gateway.log import say
-from lifecycle.settings import Oidc
+from lifecycle.sections.gateway import Oidc
 
 REFRESH_S = 3600.0
 RETRY_S = 10.0

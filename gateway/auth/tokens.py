@@ -22,7 +22,7 @@ from gateway.auth.key import PERSON, Key
 from gateway.auth.ring import KeyRing
 from gateway.errors import ApiError
 from gateway.log import say
-from lifecycle.settings import Oidc
+from lifecycle.sections.gateway import Oidc
 
 LEEWAY_S = 30.0
 LONGEST = 16384

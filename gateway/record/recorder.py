@@ -22,7 +22,7 @@ from gateway.call import Call, Reply
 from gateway.log import say
 from gateway.record.redact import Redactor
 from gateway.record.said import said
-from lifecycle.settings import RequestLog
+from lifecycle.sections.gateway import RequestLog
 
 WAITING = 1000
 LARGEST = 2**20

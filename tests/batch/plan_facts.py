@@ -9,7 +9,9 @@ from pathlib import Path
 
 from batch import facts_config
 from lifecycle.models import ModelFacts
-from lifecycle.settings import Cluster, Gpu, Guards, Runtime, Serving, Settings
+from lifecycle.sections.cluster import Cluster, Gpu, Guards
+from lifecycle.sections.serving import Runtime, Serving
+from lifecycle.settings import Settings
 
 GB = 10**9
 ROWS = json.loads((Path(__file__).parents[1] / "data" / "model_facts.json").read_text())

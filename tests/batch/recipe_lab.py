@@ -6,7 +6,10 @@ from pathlib import Path
 from batch.recipes import Recipes
 from lifecycle.plans import Plan, Rung
 from lifecycle.records import Deployment, Server
-from lifecycle.settings import Cluster, Gpu, Runtime, Serving, Settings, Site
+from lifecycle.sections.cluster import Cluster, Gpu
+from lifecycle.sections.serving import Runtime, Serving
+from lifecycle.sections.site import Site
+from lifecycle.settings import Settings
 
 SOURCE = Path(__file__).resolve().parents[2]
 PLAN = Plan(

@@ -17,7 +17,11 @@ from lifecycle.ports import ExamProgress, Script, Verdict
 from lifecycle.reconcile import Tick, tick
 from lifecycle.records import Deployment, Server
 from lifecycle.runfolder import RunFolder, model_folder, read_json, write_json
-from lifecycle.settings import Cluster, Gpu, Hub, Runtime, Serving, Settings, Site
+from lifecycle.sections.cluster import Cluster, Gpu
+from lifecycle.sections.serving import Runtime, Serving
+from lifecycle.sections.site import Site
+from lifecycle.sections.watching import Hub
+from lifecycle.settings import Settings
 from lifecycle.world import Limits, World
 from tests.batch.launching import ENGINE
 from tests.batch.recipe_lab import PLAN

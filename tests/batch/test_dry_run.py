@@ -15,7 +15,8 @@ from batch.recipes import Recipes
 from lab.hub.server import Hub
 from lifecycle.plans import Rung
 from lifecycle.runfolder import read_json
-from lifecycle.settings import SECRETS, Runtime
+from lifecycle.sections.serving import Runtime
+from lifecycle.settings import SECRETS
 from tests.batch.hub_lab import toy
 from tests.batch.launching import LOGS
 from tests.batch.recipe_lab import PLAN, deployment, recipes, settings

@@ -11,7 +11,7 @@ from batch.hub import SMALL_FILE, HubReader, parse_reference
 from lab.hub.server import Hub
 from lifecycle.errors import HubUnavailable, NoWeights, Permanent, Refused, UnknownModel
 from lifecycle.models import ModelFacts
-from lifecycle.settings import Hub as HubSettings
+from lifecycle.sections.watching import Hub as HubSettings
 from tests.batch.hub_lab import CONFIG, noise, toy
 
 REPO = "acme/toy-llama"

@@ -21,7 +21,10 @@ from lifecycle.imagefolder import current, image_folder, overlay_id, read_image
 from lifecycle.jobs import JobState, Sighting
 from lifecycle.plans import Plan, Rung
 from lifecycle.runfolder import read_json, write_json
-from lifecycle.settings import SECRETS, Cluster, Gpu, Images, Runtime, Serving, Settings, Site
+from lifecycle.sections.cluster import Cluster, Gpu
+from lifecycle.sections.serving import Images, Runtime, Serving
+from lifecycle.sections.site import Site
+from lifecycle.settings import SECRETS, Settings
 from tests.batch.recipe_lab import PLAN, SOURCE, deployment, server
 from tests.batch.test_render import GOLDEN, lint
 from tests.lifecycle.town import Town

@@ -17,7 +17,8 @@ from batch.scheduler.local_processes import alive, identity, marked
 from batch.scheduler.sbatch_header import read_header, seconds_of
 from lifecycle.errors import SubmissionRefused
 from lifecycle.jobs import JobState
-from lifecycle.settings import Cluster, Settings
+from lifecycle.sections.cluster import Cluster
+from lifecycle.settings import Settings
 from tests.batch.places import Clock, Place
 from tests.waiting import until
 
@@ -131,7 +132,7 @@ from pathlib import Path
 from batch.scheduler import local, local_jobs, local_processes
 from batch.scheduler.local import LocalScheduler
 from lifecycle.ports import Script
-from lifecycle.settings import Cluster
+from lifecycle.sections.cluster import Cluster
 
 folder, at = Path(sys.argv[1]), int(sys.argv[2])
 seen = 0

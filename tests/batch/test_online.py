@@ -7,7 +7,9 @@ import pytest
 from batch.planning import online, planner
 from lifecycle.errors import Refused
 from lifecycle.models import ModelFacts
-from lifecycle.settings import Cluster, Gpu, Guards, Runtime, Serving, Settings
+from lifecycle.sections.cluster import Cluster, Gpu, Guards
+from lifecycle.sections.serving import Runtime, Serving
+from lifecycle.settings import Settings
 
 GIB = 2**30
 CONFIG = {

@@ -20,7 +20,8 @@ from batch.recipes import Recipes
 from lifecycle.errors import NoSpace, Refused
 from lifecycle.plans import Plan, Quantizing
 from lifecycle.runfolder import read_json, write_json
-from lifecycle.settings import Quantize, Settings
+from lifecycle.sections.serving import Quantize
+from lifecycle.settings import Settings
 from tests.batch.plan_facts import GB, cluster, facts_of
 from tests.batch.recipe_lab import PLAN, SOURCE, deployment, settings
 from tests.batch.test_render import lint

@@ -8,7 +8,7 @@ import pytest
 from batch.scheduler.slurm import SlurmScheduler
 from lab.slurm.cluster import Cluster as Lab
 from lifecycle.jobs import JobState
-from lifecycle.settings import Cluster
+from lifecycle.sections.cluster import Cluster
 from tests.batch.places import Clock, CountingRun, Place
 from tests.batch.test_slurm_live import SERVING
 from tests.waiting import until

@@ -14,7 +14,7 @@ from batch.scheduler.slurm_json import read_sacct_json, read_squeue_json
 from batch.scheduler.squeue_text import read_squeue
 from lifecycle.errors import SchedulerSilent
 from lifecycle.jobs import JobState
-from lifecycle.settings import Cluster
+from lifecycle.sections.cluster import Cluster
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 MARK = "0" * 12

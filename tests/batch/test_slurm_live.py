@@ -11,7 +11,7 @@ from batch.scheduler.slurm import SlurmScheduler
 from lab.slurm.cluster import Cluster as Lab
 from lifecycle.errors import SchedulerSilent, SubmissionRefused
 from lifecycle.jobs import JobState
-from lifecycle.settings import Cluster
+from lifecycle.sections.cluster import Cluster
 from tests.batch.places import Clock, CountingRun, Place
 from tests.waiting import until
 

@@ -12,7 +12,7 @@ from batch.scheduler.squeue_text import FIELDS as SQUEUE
 from lifecycle.errors import Refused, SchedulerSilent
 from lifecycle.jobs import JobState
 from lifecycle.ports import Script
-from lifecycle.settings import Cluster
+from lifecycle.sections.cluster import Cluster
 
 
 class Site:

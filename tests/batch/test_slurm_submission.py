@@ -14,7 +14,7 @@ from batch.scheduler.slurm import SlurmScheduler
 from batch.scheduler.template_executor import TemplateExecutor
 from lifecycle.errors import SchedulerSilent, SubmissionRefused
 from lifecycle.ports import Script
-from lifecycle.settings import Cluster
+from lifecycle.sections.cluster import Cluster
 
 OVERRIDDEN = {
     "_make_submission_command": ["self", "submission_file_path"],

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from bot.checks.quantize import quantize
-from lifecycle.settings import Quantize, Settings
+from lifecycle.sections.serving import Quantize
+from lifecycle.settings import Settings
 
 
 def program(folder: Path, body: str) -> str:

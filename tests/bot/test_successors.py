@@ -11,7 +11,9 @@ from lifecycle.errors import Refused, WrongMove
 from lifecycle.models import ModelFacts
 from lifecycle.plans import Plan, Quantizing
 from lifecycle.records import Release
-from lifecycle.settings import Cluster, Guards, Quantize, Settings
+from lifecycle.sections.cluster import Cluster, Guards
+from lifecycle.sections.serving import Quantize
+from lifecycle.settings import Settings
 from tests.lifecycle.test_swap import ELDER, of, play, quantized, run, served
 from tests.lifecycle.town import SHA, Town, plan
 

@@ -10,7 +10,7 @@ from batch.scheduler.local import LocalScheduler
 from batch.scheduler.slurm import SlurmScheduler
 from lifecycle.errors import SubmissionRefused
 from lifecycle.jobs import JobState
-from lifecycle.settings import Cluster
+from lifecycle.sections.cluster import Cluster
 from tests.batch.places import Clock, Place
 from tests.waiting import until
 

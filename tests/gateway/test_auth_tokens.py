@@ -22,7 +22,8 @@ from gateway.auth.ring import KeyRing
 from gateway.auth.tokens import MOST_KNOWN, Tokens, prefix_of, seer
 from gateway.errors import ApiError
 from gateway.store import open_store
-from lifecycle.settings import Gateway, Grant, Oidc, Settings
+from lifecycle.sections.gateway import Gateway, Grant, Oidc
+from lifecycle.settings import Settings
 from tests.gateway.identity import AUDIENCE, Identity
 from tests.quiet import hang_up
 

@@ -12,7 +12,7 @@ from gateway.errors import ApiError
 from gateway.replicas import Fleet
 from gateway.routing import Endpoint, Served, Table
 from gateway.seats import Seats
-from lifecycle.settings import Queue
+from lifecycle.sections.gateway import Queue
 
 E1 = Endpoint(1, "http://127.0.0.1:1", "/w", "vllm", 0.0)
 E2 = Endpoint(2, "http://127.0.0.1:2", "/w", "vllm", 0.0)

@@ -14,7 +14,8 @@ from gateway.record.recorder import Recorder, append
 from gateway.record.redact import GONE, LONGEST, Redactor
 from gateway.record.said import said
 from lifecycle.errors import BadSettings
-from lifecycle.settings import RequestLog, load
+from lifecycle.sections.gateway import RequestLog
+from lifecycle.settings import load
 from tests.gateway.backend import Backend
 from tests.gateway.world import Gateway, Ledger, new_key
 

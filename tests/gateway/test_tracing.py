@@ -140,7 +140,8 @@ def test_nobody_who_takes_them_costs_nobody_an_answer(tmp_path: Path) -> None:
 def test_while_it_is_off_nothing_is_imported() -> None:
     """Neither OpenTelemetry nor psycopg nor jinja2 with the gateway's modules; without it an endpoint is refused."""
     code = (
-        "import sys, gateway.worker; from gateway.tracing import tracer; from lifecycle.settings import Tracing\n"
+        "import sys, gateway.worker; from gateway.tracing import tracer\n"
+        "from lifecycle.sections.gateway import Tracing\n"
         "assert tracer(Tracing()) is None\n"
         "assert not {'opentelemetry', 'psycopg', 'litellm', 'jinja2'} & set(sys.modules), sys.modules\n"
         "sys.modules['opentelemetry.exporter.otlp.proto.http.trace_exporter'] = None\n"

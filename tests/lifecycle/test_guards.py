@@ -14,7 +14,8 @@ from lifecycle.errors import BadSettings, Refused
 from lifecycle.guards import Rails
 from lifecycle.jobs import Forecast, JobState, Sighting, Victim
 from lifecycle.reconcile import tick
-from lifecycle.settings import Cluster, Guards, parse
+from lifecycle.sections.cluster import Cluster, Guards
+from lifecycle.settings import parse
 from tests.lifecycle.test_story import NAME, approve, kinds, now
 from tests.lifecycle.town import Town, plan
 
