@@ -12,7 +12,7 @@ from lifecycle.ports import Verdict
 from lifecycle.records import Deployment, Job, Server
 from lifecycle.replicas import step_scaling
 from lifecycle.rollover import RELIEVED, ROLLS, step_rollover
-from lifecycle.runfolder import RunFolder, model_folder, read_json
+from lifecycle.runfolder import RunFolder, download_progress, model_folder, read_json
 from lifecycle.submission import cancel, look, submit_once
 from lifecycle.world import World
 
@@ -90,10 +90,8 @@ def _caching(world: World, deployment: Deployment, alive: list[Server], snapshot
     elif seen is not None and seen.state.ended:
         _cache_ended(world, deployment, job, seen.word or seen.state.value, cancelled=seen.state is JobState.CANCELLED)
     elif seen is not None:
-        progress = read_json(RunFolder(world.shared, deployment.id).cache / "progress.json") or {}
-        keys = ("done", "total", "rate", "note", "files_done", "files")
         show = {"stage": "cache", "waiting": seen.reason if seen.state is JobState.QUEUED else ""}
-        show |= {key: progress[key] for key in keys if key in progress}
+        show |= download_progress(RunFolder(world.shared, deployment.id).cache)
         if show != deployment.progress:
             world.ledger.amend("deployments", deployment.id, progress=show)
 

@@ -10,6 +10,7 @@
 Every JSON file is replaced atomically and carries {"v": 1, "at": epoch seconds}: a reader sees the old or the new one.
 
     progress.json   {"done": bytes, "total": bytes, "rate": bytes/s, "note": str, "files_done": int, "files": int}
+                    a download by an array of jobs: progress-<k>.json, of each share, with "all_bytes" and "all_files"
     endpoint.json   {"url": "http://host:port", "model": name on the backend, "engine": "vllm"|"transformers",
                      "engine_version": str, "engine_load_s": from its start to the first completion, "rung": int,
                      "job": job id, "context": tokens, "restarts": int}
@@ -64,6 +65,31 @@ def safe_name(text: str) -> str:
     if not _SAFE.match(text) or len(text) > 120:
         raise ValueError(f"{text!r} can't be a folder name")
     return text
+
+
+def download_progress(cache: Path) -> dict[str, Any]:
+    """{"done", "total", "rate", "note", "files_done", "files"} of a download: what progress.json says, else the sum of
+    its shares; a share that has not moved for FRESH_S while others did has no rate. {} when nothing is known."""
+    if (whole := read_json(cache / "progress.json")) is not None:
+        return {key: whole[key] for key in PROGRESS if key in whole}
+    shares = [share for path in sorted(cache.glob("progress-*.json")) if (share := read_json(path))]
+    if not shares:
+        return {}
+    newest = max(share["at"] for share in shares)
+    moving = [share for share in shares if newest - share["at"] < FRESH_S]
+    notes = dict.fromkeys(share.get("note", "") for share in moving)
+    return {
+        "done": sum(share.get("done", 0) for share in shares),
+        "total": max(share.get("all_bytes", 0) for share in shares),
+        "rate": sum(share.get("rate", 0.0) for share in moving),
+        "note": " ".join(filter(None, notes)),
+        "files_done": sum(share.get("files_done", 0) for share in shares),
+        "files": max(share.get("all_files", 0) for share in shares),
+    }
+
+
+PROGRESS = ("done", "total", "rate", "note", "files_done", "files")
+FRESH_S = 60.0  # much longer than the half second in which a moving share writes, and than clocks of nodes differ
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,10 @@ import httpx
 
 from batch import hub_answers
 from batch.payloads.cache_verify import feed, new_digest
+from batch.payloads.ending import Stopped
 from lifecycle.errors import DayzeroError, HubUnavailable, NoSpace, Refused, UnknownModel
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
-
-class Stopped(Exception):
-    """Somebody asked us to end (SIGTERM), or another file has failed for good."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ class Fetch:
         part = target.with_name(target.name + ".part")
         failures = damaged = 0
         while True:
-            before = _size(part)
+            before = size_of(part)
             try:
                 if self._attempt(source, part):
                     part.replace(target)
@@ -95,7 +92,7 @@ class Fetch:
                 problem: DayzeroError = HubUnavailable(f"The download of {source.path} broke off ({why}).")
             except HubUnavailable as error:
                 problem = error
-            failures = 1 if _size(part) > before else failures + 1
+            failures = 1 if size_of(part) > before else failures + 1
             if failures >= self._patience.tries:
                 raise HubUnavailable(
                     f"{problem} {failures} tries in a row brought nothing new.",
@@ -107,7 +104,7 @@ class Fetch:
 
     def _attempt(self, source: Source, part: Path) -> bool:
         """One request for what is missing. False: all came, it isn't what the Hub promised, and it was thrown away."""
-        have = _size(part)
+        have = size_of(part)
         if have > source.size:
             part.unlink()
             have = 0
@@ -163,7 +160,8 @@ def _continues(response: httpx.Response, have: int) -> bool:
     return found is not None and int(found[1]) == have
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """Its bytes; 0 when it isn't there."""
     with contextlib.suppress(FileNotFoundError):
         return path.stat().st_size
     return 0

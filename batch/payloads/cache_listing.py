@@ -13,8 +13,9 @@ from huggingface_hub.hf_api import ModelInfo
 
 from batch import hub_answers
 from batch.facts_files import INDEX, Wanted, unsafe_path, wanted, weight_files
-from batch.payloads.cache_fetch import Source, Stopped
+from batch.payloads.cache_fetch import Source
 from batch.payloads.cache_order import Order
+from batch.payloads.ending import Stopped
 from lifecycle.errors import HubUnavailable, NoWeights, Refused, UnknownModel
 
 

@@ -1,7 +1,11 @@
 """One job at a time fetches a model; the others wait and watch. A file that only one can create, and its heartbeat.
 
-The owner touches the file every few seconds. It is stale when nobody has touched it for `STALE_S`, or at once when its
-process ran on this machine and is gone. Should two jobs ever fetch at once in spite of it, the hashes still decide.
+The owner touches the file every few seconds. It is stale at once when its process ran on this machine and is gone; when
+it hasn't been touched for `DOUBT_S` and Slurm says that its job is not at work; and after `STALE_S` where Slurm says
+nothing. A job that is suspended goes on holding it. Should two jobs ever fetch at once in spite of it, the hashes still
+decide.
+
+All tasks of an array are one owner: whoever comes joins, and the lock stays when one of them goes.
 """
 
 import contextlib
@@ -9,12 +13,18 @@ import json
 import os
 import socket
 import threading
+import time
 import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from batch.payloads.ending import job_id
+from batch.payloads.slurm_jobs import at_work
+
 BEAT_S = 5.0
+DOUBT_S = 3 * BEAT_S
 STALE_S = 60.0
+ASK_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -22,19 +32,21 @@ class Owner:
     token: str
     job: str
     host: str
-    pid: int
+    pid: int  # 0: a whole array
     started: str  # of the process, so that a pid used again isn't taken for it
     pids: str  # the name space the pid counts in
     run_folder: str  # where the owner's progress can be read
 
 
-def this_process(run_folder: Path) -> Owner:
+def this_process(run_folder: Path, *, whole_array: bool = False) -> Owner:
+    """`whole_array`: as one with the other tasks of this array, which share the run folder."""
+    array = f"array-{job_id()}-{run_folder.name}" if whole_array else ""
     return Owner(
-        token=uuid.uuid4().hex,
-        job=os.environ.get("SLURM_JOB_ID", ""),
+        token=array or uuid.uuid4().hex,
+        job=job_id(),
         host=socket.gethostname(),
-        pid=os.getpid(),
-        started=_started(os.getpid()),
+        pid=0 if array else os.getpid(),
+        started="" if array else _started(os.getpid()),
         pids=_pid_space(),
         run_folder=str(run_folder),
     )
@@ -45,12 +57,13 @@ class Lock:
         self.path, self._owner = path, owner
         self._end = threading.Event()
         self._beat: threading.Thread | None = None
+        self._asked: tuple[float, str, bool | None] = (-ASK_EVERY_S, "", None)  # when, about which job, the answer
 
     def take(self) -> Owner | None:
         """None: it is ours now. Else who holds it, alive as far as we know."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         while True:
-            if self._create():
+            if self._create() or self._join():
                 self._beat = threading.Thread(target=self._keep_beating, daemon=True)
                 self._beat.start()
                 return None
@@ -62,17 +75,29 @@ class Lock:
             else:
                 self._remove_stale(holder)
 
-    def release(self) -> None:
+    def release(self, *, leave: bool = False) -> None:
+        """`leave`: to the other tasks of the array."""
         self._end.set()
         if self._beat is not None:
             self._beat.join()
-            held = read_owner(self.path)
-            if held is not None and held.token == self._owner.token:
+            if self._ours() and not leave:
                 self.path.unlink(missing_ok=True)
+
+    def _ours(self) -> bool:
+        held = read_owner(self.path)
+        return held is not None and held.token == self._owner.token
+
+    def _join(self) -> bool:
+        """Another task of our array holds it, or held it last."""
+        if not self._owner.pid and self._ours():
+            with contextlib.suppress(OSError):
+                os.utime(self.path)
+            return self._ours()
+        return False
 
     def _create(self) -> bool:
         """Written aside and linked: the file is complete when it appears. link() fails when it exists, on NFS too."""
-        aside = self.path.with_name(f".{self.path.name}.{self._owner.token}")
+        aside = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}")
         aside.write_text(json.dumps(asdict(self._owner)))
         try:
             os.link(aside, self.path)
@@ -94,13 +119,24 @@ class Lock:
         return True
 
     def _stale(self, holder: Owner) -> bool:
-        if holder.host == socket.gethostname() and holder.pids == _pid_space():
+        if holder.pid and holder.host == socket.gethostname() and holder.pids == _pid_space():
             return _started(holder.pid) != holder.started
-        return self._age() > STALE_S
+        age = self._age()
+        if age > DOUBT_S and holder.job and (alive := self._at_work(holder.job)) is not None:
+            return not alive
+        return age > STALE_S
+
+    def _at_work(self, job: str) -> bool | None:
+        """Slurm's answer, asked for now and then."""
+        asked, about, answer = self._asked
+        if about != job or time.monotonic() - asked > ASK_EVERY_S:
+            answer = at_work(job)
+            self._asked = (time.monotonic(), job, answer)
+        return answer
 
     def _age(self) -> float:
         """Seconds since the last heartbeat, by the file system's own clock: those of two nodes may differ."""
-        probe = self.path.with_name(f".{self.path.name}.{self._owner.token}.clock")
+        probe = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.clock")
         try:
             probe.touch()
             return probe.stat().st_mtime - self.path.stat().st_mtime
@@ -124,8 +160,7 @@ class Lock:
 
     def _keep_beating(self) -> None:
         while not self._end.wait(BEAT_S):
-            held = read_owner(self.path)
-            if held is not None and held.token == self._owner.token:
+            if self._ours():
                 with contextlib.suppress(OSError):
                     os.utime(self.path)
 

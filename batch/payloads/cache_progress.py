@@ -7,7 +7,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from lifecycle.runfolder import read_json, write_json
+from lifecycle.runfolder import download_progress, write_json
 
 EVERY_S = 0.4
 WINDOW_S = 10.0  # over which the rate is an average
@@ -17,7 +17,7 @@ class Progress:
     """Told by many threads, written by one. A context manager: the last state is on disk when it ends."""
 
     def __init__(self, path: Path):
-        self._path, self._total, self._files = path, 0, 0
+        self._path, self._expected = path, {"total": 0, "files": 0}
         self._bytes: dict[str, int] = {}
         self._done: set[str] = set()
         self._note = ""
@@ -27,10 +27,10 @@ class Progress:
         self._last: dict[str, Any] = {}
         self._thread = threading.Thread(target=self._write_regularly, daemon=True)
 
-    def expect(self, total: int, files: int) -> None:
-        """How much there will be: bytes and files."""
+    def expect(self, total: int, files: int, all_bytes: int, all_files: int) -> None:
+        """How much there will be: bytes and files of ours, and of all shares together."""
         with self._lock:
-            self._total, self._files = total, files
+            self._expected = {"total": total, "files": files, "all_bytes": all_bytes, "all_files": all_files}
 
     def moved(self, path: str, there: int) -> None:
         with self._lock:
@@ -69,11 +69,10 @@ class Progress:
         (then, before), span = self._recent[0], now - self._recent[0][0]
         state = {
             "done": done,
-            "total": self._total,
             "rate": max(0.0, round((done - before) / span, 1)) if span > 0 and then < now else 0.0,
             "note": note,
             "files_done": files_done,
-            "files": self._files,
+            **self._expected,
         }
         if state != self._last:
             with contextlib.suppress(OSError):  # a full disk shows in the download itself
@@ -81,9 +80,7 @@ class Progress:
             self._last = state
 
 
-def mirror(source: Path, target: Path, note: str) -> None:
-    """Another job's progress as ours, with `note`."""
-    found = read_json(source) or {}
-    state = {key: found.get(key, 0) for key in ("done", "total", "rate", "files_done", "files")}
+def mirror(theirs: Path, ours: Path, note: str) -> None:
+    """Another job's progress as ours, with `note`; both are folders of reports."""
     with contextlib.suppress(OSError):
-        write_json(target, {**state, "note": note})
+        write_json(ours / "progress.json", {**download_progress(theirs), "note": note})

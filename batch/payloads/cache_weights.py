@@ -1,17 +1,16 @@
 """The caching job: `python -m batch.payloads.cache_weights --run-folder RUN`. Any number of times, in any state.
 
 Reads RUN/plan.json, asks the Hub for that commit's files, fetches them beside their final place, checks the hashes,
-writes manifest.json, and publishes the whole folder by one rename. RUN/cache/ tells the service how far it is
-(progress.json) and what went wrong (failure.json). The only secret is HF_TOKEN in the environment.
-
-Exit status: 0 published; 1 a person must act first; 75 worth trying again; 143 told to stop.
+writes manifest.json, and publishes the whole folder by one rename. With `--share K --shares N` it fetches its part of
+them, as one task of an array; the last task to end publishes. RUN/cache/ tells the service how far it is
+(progress.json, or one for each share) and what went wrong (failure.json). The only secret is HF_TOKEN in the
+environment.
 """
 
 import argparse
 import contextlib
 import os
 import shutil
-import signal
 import sys
 import threading
 from collections.abc import Collection
@@ -21,12 +20,14 @@ from pathlib import Path
 from huggingface_hub.utils import build_hf_headers
 
 from batch.facts_files import INDEX, MANIFEST, Wanted
-from batch.payloads import cache_listing, cache_lock
-from batch.payloads.cache_fetch import Fetch, Patience, Source, Stopped
+from batch.payloads import cache_listing, cache_lock, cache_shares
+from batch.payloads.cache_fetch import Fetch, Patience, Source, size_of
 from batch.payloads.cache_order import Order, read_order
 from batch.payloads.cache_progress import Progress, mirror
 from batch.payloads.cache_verify import same
-from lifecycle.errors import DayzeroError, NoSpace, Refused
+from batch.payloads.ending import Stopped, ended
+from batch.payloads.place import seal
+from lifecycle.errors import NoSpace
 from lifecycle.runfolder import read_json, write_json
 
 AT_ONCE = 8  # files
@@ -36,60 +37,49 @@ LOOK_S = 0.4  # how often a waiting job looks
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Fetch a model's weights to the shared file system.")
     parser.add_argument("--run-folder", type=Path, required=True)
+    parser.add_argument("--share", type=int, default=0, help="which part of the files this task fetches, from 0")
+    parser.add_argument("--shares", type=int, default=1, help="into how many parts they are dealt")
     parser.add_argument("--keep-free", type=int, default=Order.keep_free, help="bytes that must stay free (1 GiB)")
     parser.add_argument("--tries", type=int, default=Patience.tries, help="in a row without a new byte")
     parser.add_argument("--wait", type=float, default=Patience.first_s, help="seconds after the first failure")
     options = parser.parse_args(argv)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    failure = options.run_folder / "cache" / "failure.json"
-    failure.unlink(missing_ok=True)
-    try:
-        patience = Patience(tries=options.tries, first_s=options.wait)
-        publish(read_order(options.run_folder, options.keep_free, patience), stop)
-    except Stopped:
-        print("Told to stop; what has arrived is kept.", file=sys.stderr)
-        return 143
-    except DayzeroError as error:
-        return _fail(failure, error)
-    except OSError as error:
-        return _fail(failure, Refused(f"The shared file system says: {error}.", "Mend it, then retry."))
-    return 0
-
-
-def _fail(path: Path, error: DayzeroError) -> int:
-    print(error.advice, file=sys.stderr)
-    said = {"sentence": str(error), "retryable": error.retryable, "next_step": error.next_step}
-    with contextlib.suppress(OSError):
-        write_json(path, {**said, "job": os.environ.get("SLURM_JOB_ID", "")})
-    return 75 if error.retryable else 1
+    patience = Patience(tries=options.tries, first_s=options.wait)
+    share = (options.share, options.shares)
+    return ended(
+        options.run_folder / "cache",
+        lambda stop: publish(read_order(options.run_folder, options.keep_free, patience, *share), stop),
+        "Told to stop; what has arrived is kept.",
+    )
 
 
 def publish(order: Order, stop: threading.Event) -> None:
-    """Returns when the model is published, by us or by somebody else. Raises Stopped or one of lifecycle.errors."""
-    lock = cache_lock.Lock(order.lock, cache_lock.this_process(order.run_folder))
+    """Returns when the model is published, by us or by somebody else, or when our share of it is done and another
+    task of the array is still at work. Raises Stopped or one of lifecycle.errors."""
+    lock = cache_lock.Lock(order.lock, cache_lock.this_process(order.run_folder, whole_array=order.shares > 1))
     while not order.target.is_dir():
         holder = lock.take()
         if holder is None:
             try:
-                if not order.target.is_dir():
-                    _fetch(order, stop)
+                if not (order.target.is_dir() or _fetch(order, stop)):
+                    return
             finally:
-                lock.release()
+                lock.release(leave=order.shares > 1 and not order.target.is_dir())
         else:
             name = f"job {holder.job}" if holder.job else f"process {holder.pid} on {holder.host}"
             note = f"{name} is fetching this model; waiting for it"
-            mirror(Path(holder.run_folder) / "cache" / "progress.json", order.progress, note)
+            mirror(Path(holder.run_folder) / "cache", order.reports, note)
             if stop.wait(LOOK_S):
                 raise Stopped
     files = (read_json(order.target / MANIFEST) or {}).get("files", [])
     total = sum(f["size"] for f in files)
     count = {"files_done": len(files), "files": len(files)}
-    write_json(order.progress, {"done": total, "total": total, "rate": 0.0, "note": "published", **count})
+    write_json(
+        order.reports / "progress.json", {"done": total, "total": total, "rate": 0.0, "note": "published", **count}
+    )
 
 
-def _fetch(order: Order, stop: threading.Event) -> None:
-    """List, check the space, fetch, publish. We hold the lock."""
+def _fetch(order: Order, stop: threading.Event) -> bool:
+    """List, check the space, fetch our share; publish if it was the last. We hold the lock. Is it published?"""
     token = os.environ.get("HF_TOKEN") or False
     sources = cache_listing.listing(order, token, stop)
     order.staging.mkdir(parents=True, exist_ok=True)
@@ -100,29 +90,59 @@ def _fetch(order: Order, stop: threading.Event) -> None:
     with progress, contextlib.closing(fetch):
         index = None
         if INDEX in sources:
-            index = order.staging / INDEX
-            _one(sources[INDEX], index, fetch, progress)
+            index = order.reports / f"index-{order.share}.json"
+            _one(sources[INDEX], index, fetch)
         choice = cache_listing.choose(order, sources, index)
         take = [sources[path] for path in choice.take]
-        progress.expect(sum(s.size for s in take), len(take))
-        _remove_strays(order.staging, {s.path for s in take})
+        sizes = {source.path: source.size for source in take}
+        mine = [sources[path] for path in cache_shares.deal(sizes, order.shares)[order.share]]
+        progress.expect(sum(s.size for s in mine), len(mine), sum(sizes.values()), len(take))
+        if order.shares > 1:
+            (order.reports / "progress.json").unlink(missing_ok=True)  # from here on the shares are summed
+        _remove_strays(order.staging, sizes)
         _check_space(order, take)
-        _all(take, order.staging, fetch, progress, stop)
-        progress.note("publishing")
-        _publish(order, take, choice)
+        _all(order, mine, fetch, progress, stop)
+        if order.shares == 1:
+            progress.note("publishing")
+            _publish(order, take, choice)
+            return True
+        cache_shares.sign(order, order.share, order.shares, [s.path for s in mine])
+        progress.note("")
+        return _publish_if_last(order, take, choice)
 
 
-def _one(source: Source, target: Path, fetch: Fetch, progress: Progress) -> None:
+def _publish_if_last(order: Order, sources: Collection[Source], choice: Wanted) -> bool:
+    """Two tasks may end at the same moment: both see that all is there, one of them publishes."""
+    last = cache_lock.Lock(
+        order.staging.with_name(f"{order.staging.name}.publish.lock"), cache_lock.this_process(order.run_folder)
+    )
+    if not cache_shares.verified(order, order.shares).issuperset(s.path for s in sources) or last.take() is not None:
+        return False
+    try:
+        if not order.target.is_dir():
+            _publish(order, sources, choice)
+    finally:
+        last.release()
+    return True
+
+
+def _one(source: Source, target: Path, fetch: Fetch) -> None:
     if not same(target, source.size, source.sha256, source.blob_id, fetch.tick):
         fetch.file(source, target)
-    progress.finished(source.path, source.size)
 
 
-def _all(sources: Collection[Source], staging: Path, fetch: Fetch, progress: Progress, stop: threading.Event) -> None:
+def _all(order: Order, sources: Collection[Source], fetch: Fetch, progress: Progress, stop: threading.Event) -> None:
     """Some files at once, the largest first. The first failure stops the others and is raised."""
+    verified = cache_shares.verified(order, order.shares) if order.shares > 1 else set()
+
+    def bring(source: Source) -> None:
+        if source.path not in verified:
+            _check_space(order, [source])
+            _one(source, order.staging / source.path, fetch)
+        progress.finished(source.path, source.size)
+
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        largest_first = sorted(sources, key=lambda s: -s.size)
-        futures = [pool.submit(_one, s, staging / s.path, fetch, progress) for s in largest_first]
+        futures = [pool.submit(bring, source) for source in sorted(sources, key=lambda s: -s.size)]
         if wait(futures, return_when=FIRST_EXCEPTION).not_done:
             stop.set()
             for future in futures:
@@ -138,20 +158,16 @@ def _all(sources: Collection[Source], staging: Path, fetch: Fetch, progress: Pro
 def _remove_strays(staging: Path, names: Collection[str]) -> None:
     """What an earlier plan fetched and this one doesn't want must not be published with the rest."""
     keep = {*names, *(name + ".part" for name in names)}
-    for path in sorted(staging.rglob("*"), reverse=True):
-        if path.is_dir() and not path.is_symlink():
-            with contextlib.suppress(OSError):
-                path.rmdir()
-        elif str(path.relative_to(staging)) not in keep or path.is_symlink():
-            path.unlink()
+    for path in staging.rglob("*"):
+        if path.is_symlink() or (not path.is_dir() and str(path.relative_to(staging)) not in keep):
+            path.unlink(missing_ok=True)
 
 
 def _check_space(order: Order, sources: Collection[Source]) -> None:
     missing = 0
     for source in sources:
         there = order.staging / source.path
-        found = [p.stat().st_size for p in (there, there.with_name(there.name + ".part")) if p.exists()]
-        missing += max(0, source.size - max(found, default=0))
+        missing += max(0, source.size - max(size_of(there), size_of(there.with_name(there.name + ".part"))))
     free = shutil.disk_usage(order.staging).free
     lacking = missing + order.keep_free - free
     if missing and lacking > 0:
@@ -165,30 +181,11 @@ def _check_space(order: Order, sources: Collection[Source]) -> None:
 def _publish(order: Order, sources: Collection[Source], choice: Wanted) -> None:
     files = [{"path": s.path, "size": s.size, "sha256": s.sha256, "git_sha1": s.blob_id} for s in sources]
     head = {"repo": order.repo, "revision": order.revision, "endpoint": order.endpoint}
-    size = sum(source.size for source in sources)
-    write_json(order.staging / MANIFEST, {**head, "bytes": size, "files": files, "left_out": choice.leave})
-    for path in order.staging.rglob("*"):
-        if path.is_file():
-            path.chmod(0o444)
-        _sync(path)
-    order.target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        order.staging.rename(order.target)
-    except OSError:
-        if not order.target.is_dir():
-            raise
-        shutil.rmtree(order.staging)  # somebody published the same commit in the meantime
-    _sync(order.target.parent)
-
-
-def _sync(path: Path) -> None:
-    """Make it survive a power cut, where the file system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    for path in sorted(order.staging.rglob("*"), reverse=True):
+        if path.is_dir():
+            with contextlib.suppress(OSError):  # it holds something
+                path.rmdir()
+    seal(order, {**head, "bytes": sum(s.size for s in sources), "files": files, "left_out": choice.leave})
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from huggingface_hub.utils import build_hf_headers
 
 from batch.facts_files import is_pickle, unsafe_path
 from batch.payloads import cache_listing
-from batch.payloads.cache_fetch import Fetch, Patience, Source, Stopped
+from batch.payloads.cache_fetch import Fetch, Patience, Source
 from batch.payloads.cache_order import Order, read_order
+from batch.payloads.ending import Stopped
 from batch.payloads.image_builders import BuildFailed
 from batch.payloads.image_smoke import try_out
 from lifecycle.errors import DayzeroError

@@ -21,6 +21,8 @@ import threading
 from pathlib import Path
 
 from batch.payloads import cache_lock
+from batch.payloads.ending import Stopped, ended, job_id
+from batch.payloads.place import seal
 from batch.payloads.quantize_order import Order, read_order
 from batch.payloads.quantize_verify import verify
 from lifecycle.errors import DayzeroError, NoSpace, Refused, Transient
@@ -33,36 +35,12 @@ STOP_S = 10.0
 SAID = re.compile(r"dayzero: (\d+)/(\d+) (.*)")
 
 
-class Stopped(Exception):
-    """Told to stop."""
-
-
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Make a quantized copy of a model's weights.")
     parser.add_argument("--run-folder", type=Path, required=True)
-    options = parser.parse_args(argv)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    reports = options.run_folder / "cache"
-    (reports / "failure.json").unlink(missing_ok=True)
-    try:
-        publish(read_order(options.run_folder), stop)
-    except Stopped:
-        print("Told to stop; the next job begins anew.", file=sys.stderr)
-        return 143
-    except DayzeroError as error:
-        return _fail(reports, error)
-    except OSError as error:
-        return _fail(reports, Refused(f"The shared file system says: {error}.", "Mend it, then retry."))
-    return 0
-
-
-def _fail(reports: Path, error: DayzeroError) -> int:
-    print(error.advice, file=sys.stderr)
-    said = {"sentence": str(error), "retryable": error.retryable, "next_step": error.next_step}
-    with contextlib.suppress(OSError):
-        write_json(reports / "failure.json", {**said, "job": os.environ.get("SLURM_JOB_ID", "")})
-    return 75 if error.retryable else 1
+    folder = parser.parse_args(argv).run_folder
+    stopped = "Told to stop; the next job begins anew."
+    return ended(folder / "cache", lambda stop: publish(read_order(folder), stop), stopped)
 
 
 def publish(order: Order, stop: threading.Event) -> None:
@@ -192,20 +170,13 @@ def _publish(order: Order, original: dict, counts: dict[str, int]) -> None:
         "scheme": order.scheme,
         "group_size": order.group_size,
         "calibration_sha256": _sha256(order.calibration) if order.calibration else None,
-        "job": os.environ.get("SLURM_JOB_ID", ""),
+        "job": job_id(),
         "tool": _tool(order),
         **counts,
     }
     size = sum(file["size"] for file in files)
-    document = {"repo": order.repo, "revision": order.revision, "bytes": size, "files": files, "made_from": provenance}
-    write_json(order.staging / MANIFEST, document)
-    for path in order.staging.rglob("*"):
-        if path.is_file():
-            path.chmod(0o444)
-        _sync(path)
-    order.target.parent.mkdir(parents=True, exist_ok=True)
-    order.staging.rename(order.target)
-    _sync(order.target.parent)
+    head = {"repo": order.repo, "revision": order.revision}
+    seal(order, {**head, "bytes": size, "files": files, "made_from": provenance})
 
 
 def _entry(path: Path, root: Path) -> dict:
@@ -221,16 +192,6 @@ def _tool(order: Order) -> str:
     """As the copy's config says: which version of the format it was written in."""
     found = re.search(r'"version": "([^"]+)"', (order.staging / "config.json").read_text())
     return f"llm-compressor, compressed-tensors {found[1]}" if found else "llm-compressor"
-
-
-def _sync(path: Path) -> None:
-    """Make it survive a power cut, where the file system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 if __name__ == "__main__":
