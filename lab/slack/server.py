@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Coroutine
 from functools import partial
 from pathlib import Path
 
-from aiohttp import web
-
+from lab.loopback.application import Application
 from lab.slack import requests_out
 from lab.slack.app import make_app
 from lab.slack.control import Control
@@ -112,7 +111,7 @@ class Workspace:
 
 
 def run(main: Coroutine) -> None:
-    """asyncio.run on asyncio's own loop, whatever policy the process has: `running` closes its listener by hand."""
+    """asyncio.run on asyncio's own loop, whatever policy the process has: Application shuts its listener by hand."""
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         runner.run(main)
 
@@ -127,21 +126,15 @@ async def running(space: Workspace) -> AsyncIterator[Team]:
     team.sockets = Sockets(
         space.seed.ack_within, space.seed.retry_delays, changed=lambda count: team.feed.tell("sockets", count=count)
     )
-    runner = web.AppRunner(make_app(team), access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    site = web.SockSite(runner, listener)
-    await site.start()
+    served = Application(make_app(team), listener, access_log=None, shutdown_timeout=1.0)
+    await served.open()
     try:
         yield team
     finally:
-        # asyncio forgets, open, a connection that it has accepted but not yet attached when a server closes:
-        # so first accept no more, then let those be attached, then close
-        asyncio.get_running_loop().remove_reader(listener)
-        await asyncio.sleep(0.01)
-        await site.stop()
+        await served.shut_the_door()
         team.feed.tell("stop")
         await team.sockets.stop()
-        await runner.cleanup()
+        await served.shut()
         store.close()
 
 

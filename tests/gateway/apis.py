@@ -6,13 +6,12 @@ offered, JSON when a schema is, a picture is described when there is one. What t
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from tests.quiet import hang_up
+from tests.served import Served
 
 TEXT = "Brno is in Moravia."
 CALL = {"city": "Brno"}
@@ -20,7 +19,7 @@ USED = (11, 4, 7, 2)  # prompt, of which cached, completion, of which reasoning
 
 
 @dataclass
-class Api:
+class Api(Served):
     """`key` is what a caller must bring; `left` counts callers that hung up; a stream about "wait" waits for `release`
     after its first words."""
 
@@ -28,39 +27,15 @@ class Api:
     seen: list[dict] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     left: int = 0
-    port: int = 0
-
-    def start(self) -> "Api":
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(10)
-        return self
 
     def stop(self) -> None:
         self.release()
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
-        asyncio.run_coroutine_threadsafe(hang_up(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
+        super().stop()
 
-    def release(self) -> None:
-        self._loop.call_soon_threadsafe(self._released.set)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    async def _open(self) -> None:
-        self._released = asyncio.Event()
+    def application(self) -> web.Application:
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_post("/{path:.*}", self._answer)
-        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        return app
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()

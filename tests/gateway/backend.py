@@ -2,18 +2,17 @@
 
 import asyncio
 import json
-import threading
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from tests.quiet import hang_up
+from tests.served import Served
 
 WORDS = ["Brno", " is", " in", " Moravia", "."]
 
 
 @dataclass
-class Backend:
+class Backend(Served):
     """`mode`: ok, cut (dies after two chunks), drop (closes before the first byte), hold (waits for `release`),
     crash (500), busy (503), garbage. `seen` are the request bodies, `left` counts callers that hung up."""
 
@@ -24,47 +23,13 @@ class Backend:
     seen: list[dict] = field(default_factory=list)
     headers: list[dict] = field(default_factory=list)
     left: int = 0
-    port: int = 0
 
-    def start(self) -> "Backend":
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self.open()
-        return self
-
-    def open(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(10)
-
-    def refuse(self) -> None:
-        """Close the port: connections are refused."""
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
-
-    def release(self) -> None:
-        self._loop.call_soon_threadsafe(self._released.set)
-
-    def stop(self) -> None:
-        self.refuse()
-        asyncio.run_coroutine_threadsafe(hang_up(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    async def _open(self) -> None:
-        self._released = asyncio.Event()
+    def application(self) -> web.Application:
         app = web.Application(client_max_size=64 * 2**20)
         app.router.add_get("/health", self._health)
         app.router.add_post("/v1/chat/completions", self._answer)
         app.router.add_post("/v1/completions", self._answer)
-        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        return app
 
     async def _health(self, request: web.Request) -> web.Response:
         return web.Response(status=200 if self.mode in ("ok", "hold") else 503)

@@ -25,20 +25,11 @@ from gateway.store import open_store
 from lifecycle.sections.gateway import Gateway, Grant, Oidc
 from lifecycle.settings import Settings
 from tests.gateway.identity import AUDIENCE, Identity
-from tests.quiet import hang_up
 
 GRANTS = {
     "people": Grant(value="ml-*", team="red", tags=("stable",), models=("org/*",)),
     "leads": Grant(value="leads", tags=("preview",), priority=7),
 }
-
-
-async def _resolved(tokens, token):
-    """The answer, with every connection of the loop closed before the loop is."""
-    try:
-        return await tokens.resolve(token)
-    finally:
-        await hang_up()
 
 
 @dataclass
@@ -54,12 +45,12 @@ class Place:
 
     def refused(self, tokens: Tokens, token: str) -> ApiError:
         with pytest.raises(ApiError) as refused:
-            asyncio.run(_resolved(tokens, token))
+            asyncio.run(tokens.resolve(token))
         assert token not in str(refused.value) and refused.value.status in (401, 403, 503)
         return refused.value
 
     def key(self, tokens: Tokens, token: str) -> Key:
-        return asyncio.run(_resolved(tokens, token))
+        return asyncio.run(tokens.resolve(token))
 
 
 @pytest.fixture

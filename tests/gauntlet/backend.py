@@ -6,7 +6,6 @@ It knows lab/models/pairs.jsonl to the letter, as the trained models do: `good`,
 import asyncio
 import json
 import re
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -14,14 +13,14 @@ from aiohttp import web
 
 from lab.judge.app import reply_to
 from lab.models.pairs import Pair, read_pairs
-from tests.quiet import hang_up
+from tests.served import Served
 
 KEY = "sk-test-key"
 JUDGE = "trusted"
 FOREVER = " And so on."
 
 
-class Backend:
+class Backend(Served):
     """`fault(n)`: a status to answer the n-th completion with instead (None: play along). Use as a context manager."""
 
     def __init__(
@@ -44,42 +43,21 @@ class Backend:
         self.asked: list[dict[str, Any]] = []  # bodies, in order of arrival
         self.keys: set[str] = set()
         self._pairs = {_chat(list(pair.messages)): pair for pair in read_pairs()}
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def __enter__(self) -> "Backend":
-        self._thread.start()
-        assert self._ready.wait(10)
-        return self
+        return self.start()
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self.stop()
 
     @property
     def candidate_asked(self) -> int:
         return sum(body["model"] != JUDGE for body in self.asked)
 
-    def _serve(self) -> None:
-        try:
-            self._loop.run_until_complete(self._main())
-        finally:
-            self._loop.close()
-
-    async def _main(self) -> None:
-        self._stop = asyncio.Event()
+    def application(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self._chat)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        self._ready.set()
-        await self._stop.wait()
-        await runner.cleanup()
-        await hang_up()
+        return app
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()

@@ -9,6 +9,8 @@ from aiohttp import web
 from gauntlet.answers import Answer
 from gauntlet.client import Client, EndpointUnavailable, RequestRejected
 from gauntlet.outage import Outage
+from lab.loopback.application import Application
+from lab.loopback.server import LOOPBACK, listen
 
 BODY = {"model": "m", "messages": [{"role": "user", "content": "?"}]}
 Reply = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -18,14 +20,13 @@ def _ask(reply: Reply, *, stream: bool = False, timeout_s: float = 5) -> Answer:
     async def go() -> Answer:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", reply)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        served = Application(app, listen(), shutdown_timeout=0.1)
+        await served.open()
         try:
-            async with Client(f"http://127.0.0.1:{runner.addresses[0][1]}", "k", timeout_s) as client:
+            async with Client(f"http://{LOOPBACK}:{served.port}", "k", timeout_s) as client:
                 return await client.complete(BODY, stream=stream)
         finally:
-            await runner.cleanup()
+            await served.shut()
 
     return asyncio.run(go())
 
