@@ -10,9 +10,12 @@ from typing import Any
 from batch import quantizing
 from batch.images import choice, orders
 from batch.options import comment, memory, options
+from batch.payloads import cache_shares
+from batch.payloads.place import Place
 from batch.planning import online, planner
 from batch.planning.alternatives import alternatives
-from batch.render import Templates, output_pattern, time_limit
+from batch.planning.sentences import bytes_text
+from batch.render import Templates, array, output_pattern, time_limit
 from lifecycle.errors import BadSettings, NoSpace, Refused
 from lifecycle.imagefolder import image_folder
 from lifecycle.models import ModelFacts
@@ -38,6 +41,9 @@ class Recipes:
     def plan(self, facts: ModelFacts, **wishes: object) -> Plan:
         image, overlay = wishes.pop("image", None), wishes.pop("overlay", None)
         made = self._sized(facts, wishes)
+        if (shares := self._shares(made.weights_bytes)) > 1:
+            size = bytes_text(made.weights_bytes / shares)
+            made = replace(made, reasons=(*made.reasons, f"{shares} jobs download the weights, about {size} each."))
         return choice.with_image(made, self._settings, str(image) if image else None, str(overlay) if overlay else None)
 
     def _sized(self, facts: ModelFacts, wishes: dict[str, object]) -> Plan:
@@ -86,21 +92,34 @@ class Recipes:
         return {**light, "partition": cluster.partition, "gres": f"gpu{kind}:{count}", **size}
 
     def cache(self, deployment: Deployment, attempt: int) -> Script:
+        """A large model's is an array; after the first attempt only of the shares that are not done."""
         folder = self._write_plan(deployment)
         key = f"dz-{deployment.id}-cache-{attempt}"
+        shares = self._shares(deployment.plan.weights_bytes)
+        left = list(range(shares))
+        if attempt > 1:
+            site, model, revision = self._settings.site, deployment.model, deployment.revision
+            place = Place(run_folder=folder.path, shared=site.shared, repo=model, revision=revision)
+            left = cache_shares.unfinished(place, shares)
         text = self._templates.render(
             "cache.sbatch",
             key=key,
             model=deployment.model,
             revision=deployment.revision,
             run_folder=folder.path,
-            output=output_pattern(folder.cache, "slurm-%j.out"),
+            shares=shares,
+            tasks=array(left),
+            output=output_pattern(folder.cache, "slurm-%j.out" if shares == 1 else "slurm-%A_%a.out"),
             time=self._light_time(),
             comment=comment(deployment.id),
             **self._light(deployment.plan.account),
             **self._common,
         )
         return self._write(folder.script(key), key, text, folder.cache)
+
+    def _shares(self, size: int) -> int:
+        weights = self._settings.weights
+        return cache_shares.shares_for(size, weights.array_bytes, weights.array_tasks)
 
     def alternatives(self, facts: ModelFacts, made: Plan, **wishes: object) -> tuple[str, ...]:
         """Other ways to serve it, as sentences, the fewest GPUs first."""
@@ -154,7 +173,7 @@ class Recipes:
         text = self._serve_text(key, deployment.id, plan, folder.path, 1, output, "dry.sbatch")
         return self._write(folder.script(key), key, text, here)
 
-    def exam(self, deployment: Deployment, run: int, attempt: int, shards: int) -> Script:
+    def exam(self, deployment: Deployment, run: int, attempt: int, shards: Sequence[int]) -> Script:
         folder = RunFolder(self._settings.site.shared, deployment.id)
         here = folder.gauntlet(run)
         key = f"dz-{deployment.id}-exam-{run}-{attempt}"
@@ -165,7 +184,7 @@ class Recipes:
             revision=deployment.revision,
             run=run,
             folder=here,
-            last_shard=shards - 1,
+            shards=array(shards),
             output=output_pattern(here, "slurm-%A_%a.out"),
             time=self._light_time(),
             comment=comment(deployment.id),

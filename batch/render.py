@@ -6,6 +6,7 @@ is refused.
 """
 
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
@@ -52,3 +53,14 @@ def time_limit(seconds: float) -> str:
 def output_pattern(folder: Path, name: str) -> str:
     """--output for `name` (may hold %j) in `folder`, whose own % signs must not be read as patterns."""
     return str(folder).replace("%", "%%") + "/" + name
+
+
+def array(indices: Iterable[int]) -> str:
+    """What --array takes: `0-3,8`."""
+    spans: list[list[int]] = []
+    for index in sorted(indices):
+        if spans and index == spans[-1][1] + 1:
+            spans[-1][1] = index
+        else:
+            spans.append([index, index])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in spans)

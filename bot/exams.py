@@ -43,7 +43,7 @@ class GauntletExams:
     def prepare(self, deployment: Deployment, run: int, attempt: int) -> Script:
         folder = self._folder(deployment, run)
         gauntlet = self._settings.gauntlet
-        shards = runs.prepare(
+        runs.prepare(
             folder,
             suites=gauntlet.suites,
             shards=gauntlet.shards,
@@ -66,7 +66,7 @@ class GauntletExams:
                 "gpu_hour_price": self._settings.gateway.gpu_hour_price,
             },
         )
-        return self._recipes.exam(deployment, run, attempt, shards)
+        return self._recipes.exam(deployment, run, attempt, runs.shards_to_ask(folder))
 
     def chats(self) -> list[Chat]:
         """Of the site's own suites, or of those that ship."""

@@ -49,7 +49,8 @@ def progress(deployment: Deployment) -> str:
             share = p.get("progress") or 0
             return f"{bar(share)} {share:.0%} {p.get('note') or p.get('phase') or ''}".rstrip()
         case "exam":
-            return f"{bar(p['done'] / max(1, p['total']))} {p['done']} of {p['total']} samples"
+            said = f"{bar(p['done'] / max(1, p['total']))} {p['done']} of {p['total']} samples"
+            return f"{said}. {p['note']}" if p.get("note") else said
         case "list" | "guard" | "sleep" | "swap":
             return p.get("note", "")
     return deployment.reason

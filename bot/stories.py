@@ -120,6 +120,7 @@ LINES: dict[str, Line] = {
     "victim.suspended": lambda e, d: f"Job {e.detail['handle']} of {e.detail['user']} is suspended.",
     "victim.resumed": lambda e, d: f"Job {e.detail['handle']} of {e.detail['user']} runs again.",
     "note.cache_again": lambda e, d: f"The download is tried again: {e.detail.get('sentence')}",
+    "note.exam_more": lambda e, d: f"The first samples could not tell. {e.detail['because']}",
     "note.exam_again": lambda e, d: "Some shards of the Gauntlet did not finish; they are tried again.",
     "note.rollover": lambda e, d: (
         f"The time of server {e.detail.get('server')} runs out in {e.detail.get('left_s', 0) // 60} minutes; "

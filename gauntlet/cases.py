@@ -47,6 +47,7 @@ class Case:
     tests: str = ""  # code: Python that raises where the answer's code is wrong
     needle: Mapping[str, Any] | None = None  # {"fill", "depth"}: shares of the context, filled when a run is prepared
     source: str = ""  # how we know the answer; for people
+    reserve: bool = False  # asked only where the others leave the suite open (gauntlet/second_look.py)
 
     @property
     def question(self) -> str:
@@ -82,6 +83,7 @@ class Suite:
     """`pass_rate` is the share of all such prompts that must pass; `confidence` how sure we want to be of it.
 
     A category in `zero_tolerance` fails the suite by a single failed sample; `category_pass_rate` asks a rate of one.
+    `looks`: how often this run may look at the suite before it decides, which each look must pay for.
     """
 
     name: str
@@ -93,10 +95,16 @@ class Suite:
     zero_tolerance: tuple[str, ...] = ()
     category_pass_rate: Mapping[str, float]
     cases: tuple[Case, ...] = ()
+    looks: int = 1
+
+    @property
+    def level(self) -> float:
+        """The confidence of each look, so that all of them together are as sure as `confidence` (Bonferroni)."""
+        return 1 - (1 - self.confidence) / self.looks
 
     def rules(self) -> dict[str, Any]:
-        """Everything but the cases, for run.json."""
-        return {key: value for key, value in asdict(self).items() if key != "cases"}
+        """Everything but the cases, and what follows from them, for run.json."""
+        return {key: value for key, value in asdict(self).items() if key not in ("cases", "looks")}
 
     @classmethod
     def of(cls, rules: Mapping[str, Any]) -> "Suite":

@@ -5,19 +5,21 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gauntlet import loop
+from gauntlet.again import Wish
 from gauntlet.cases import NEEDS, Sample
 from gauntlet.cli_after import add_after
 from gauntlet.cli_exchange import add_exchange
 from gauntlet.client import api_root
 from gauntlet.conclude import conclude
 from gauntlet.near_duplicates import near_duplicates
-from gauntlet.runfiles import read_run
+from gauntlet.runfiles import Run, read_run
 from gauntlet.runner import read_key, run_shard, wish_of
 from gauntlet.runs import CONTEXT, prepare
+from gauntlet.second_look import sentences
 from gauntlet.suite_files import SHIPPED, read_suites
 from lifecycle.errors import BadSettings, DayzeroError
 from lifecycle.ports import Verdict
@@ -50,6 +52,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     command.add_argument("--baseline", type=Path, help="folder of an earlier run to compare with")
     command.add_argument("--suite", default="", help="only this suite (without --base-url: all of it again)")
     command.add_argument("--shard", type=int, help="only this shard of a run that is there, from 0")
+    command.add_argument("--no-more", action="store_true", help="leave reserves alone where samples are too few")
     command.add_argument("--only-failed", action="store_true", help="ask again what failed or stayed open in --folder")
     command.set_defaults(run=run)
 
@@ -62,7 +65,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     command = commands.add_parser("conclude", help="judge what a run has written so far")
     command.add_argument("folder", type=Path)
     command.add_argument("--baseline", type=Path, help="folder of an earlier run to compare with")
-    command.set_defaults(run=lambda options: _guarded(lambda: _show(conclude(options.folder, options.baseline))))
+    command.add_argument("--no-more", action="store_true", help="leave reserves alone where samples are too few")
+    command.set_defaults(run=lambda options: _guarded(lambda: _conclude(options)))
     add_after(commands, _guarded, _show)
     add_exchange(commands, _guarded)
 
@@ -99,20 +103,41 @@ def run(options: argparse.Namespace) -> int:
     def ask(again: str = "") -> int:
         prepared = read_run(folder)
         wish = wish_of(prepared, options.only_failed, again)
-        shards = range(len(prepared.shards)) if options.shard is None else [options.shard]
+        shards = prepared.asked if options.shard is None else (options.shard,)
         if options.shard is not None and not 0 <= options.shard < len(prepared.shards):
             raise BadSettings(f"There is no shard {options.shard}: this run has {len(prepared.shards)}, from 0.")
         print(f"Writing to {folder}", file=sys.stderr)
-        for shard in shards:
-            loop.run(run_shard(prepared, folder, shard, read_key(prepared.key_file), report=_line, wish=wish))
-            print(file=sys.stderr)
-        return _show(conclude(folder, options.baseline))
+        whole = options.shard is None and not options.no_more
+        _ask(prepared, shards, wish)
+        verdict = conclude(folder, options.baseline, ask_more=whole)
+        if verdict.more:
+            prepared = read_run(folder)
+            print("The first samples could not tell.", *sentences(prepared), file=sys.stderr)
+            _ask(prepared, prepared.second, wish)
+            verdict = conclude(folder, options.baseline)
+        return _show(verdict)
 
     try:
         return _guarded(work)
     except KeyboardInterrupt:
         print(f"\nInterrupted; go on with --folder {folder}", file=sys.stderr)
         return 130
+
+
+def _ask(run: Run, shards: Sequence[int], wish: Wish) -> None:
+    for shard in shards:
+        loop.run(run_shard(run, run.folder, shard, read_key(run.key_file), report=_line, wish=wish))
+        print(file=sys.stderr)
+
+
+def _conclude(options: argparse.Namespace) -> int:
+    """As `run`'s; where samples are added, the next step is the same by Slurm or here."""
+    verdict = conclude(options.folder, options.baseline, ask_more=not options.no_more)
+    if verdict.more:
+        shards = ",".join(map(str, read_run(options.folder).second))
+        print(f"{verdict.more} more samples are to be asked before this is the last word: sbatch --array={shards} on"
+              f" the run's script, or dayzero gauntlet run --folder {options.folder}", file=sys.stderr)  # fmt: skip
+    return _show(verdict)
 
 
 def _offers(text: str) -> list[str]:
@@ -128,7 +153,9 @@ def check(options: argparse.Namespace) -> int:
     def work() -> int:
         suites = read_suites(options.folder)
         for suite in suites:
-            print(f"{suite.name}: {len(suite.cases)} cases, {suite.importance}, {suite.pass_rate:.0%} wanted")
+            kept = sum(case.reserve for case in suite.cases)
+            cases = f"{len(suite.cases) - kept} cases{f' and {kept} in reserve' if kept else ''}"
+            print(f"{suite.name}: {cases}, {suite.importance}, {suite.pass_rate:.0%} wanted")
         for one, other, alike in near_duplicates([Sample(s.name, case) for s in suites for case in s.cases]):
             print(f"nearly the same ({alike:.0%}): {one} and {other}")
         return 0

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gauntlet import drawing
+from gauntlet import drawing, second_look
 from gauntlet.agreement import agreements
 from gauntlet.answers import NOT_EVALUATED
 from gauntlet.cases import Sample
@@ -24,10 +24,15 @@ from lifecycle.runfolder import read_json, write_json
 NEVER_FINISHED = "Its task ended before it could be asked."
 
 
-def conclude(folder: Path, baseline: Path | None = None) -> Verdict:
-    """All of it, the picture too. Samples that no shard finished count as not evaluated. Raises NoRun."""
+def conclude(folder: Path, baseline: Path | None = None, *, ask_more: bool = False) -> Verdict:
+    """All of it, the picture too. Samples that no shard finished count as not evaluated. Raises NoRun.
+
+    `ask_more`: where samples are too few and a suite has a reserve, add that to the run; the verdict says `more`.
+    """
     c = judge(folder, baseline)
     verdict = _write(folder, c)
+    if ask_more and (more := _ask_more(c)):
+        return replace(verdict, more=more)
     return replace(verdict, picture=draw_picture(folder / "report.png", c.run, c.outcome, c.reasons, c.suites))
 
 
@@ -35,8 +40,12 @@ def conclude_soon(folder: Path) -> Verdict:
     """Never waits for a browser: while a process of its own draws, the verdict says `drawing`; ask again.
 
     The process has a deadline, after which the verdict goes without a picture. Raises NoRun.
+    Adds reserves to the run as `conclude` does with `ask_more`: then this is not the last word, and needs no picture.
     """
-    verdict = _write(folder, judge(folder))
+    c = judge(folder)
+    verdict = _write(folder, c)
+    if more := _ask_more(c):
+        return replace(verdict, more=more)
     picture, busy = drawing.look(folder, drawing.name_of(verdict.summary or {}))
     return replace(verdict, picture=picture, drawing=busy)
 
@@ -52,10 +61,18 @@ def judge(folder: Path, baseline: Path | None = None) -> Conclusion:
         # nobody is failed for being worse than another: a person weighs that
         outcome = INCONCLUSIVE if outcome == PASSES else outcome
         reasons = (*worse, *reasons) if outcome == INCONCLUSIVE else (*reasons, *worse)
+    reasons = (*reasons, *second_look.sentences(run))
     return Conclusion(
         run=run, outcome=outcome, reasons=reasons, suites=suites, records=tuple(records), baseline=before,
         before={record["id"]: record for record in base}, differences=differences, agreements=agreements(records),
     )  # fmt: skip
+
+
+def _ask_more(c: Conclusion) -> int:
+    """How many samples were added to the run."""
+    if suites := second_look.wanted(c.run, c.outcome, c.suites):
+        second_look.ask_more(c.run, suites)
+    return sum(suite["samples"] for suite in suites.values())
 
 
 def _write(folder: Path, c: Conclusion) -> Verdict:
@@ -64,6 +81,7 @@ def _write(folder: Path, c: Conclusion) -> Verdict:
         "agreements": [agreement.as_dict() for agreement in c.agreements],
         "graded_by_people": sum("people" in record for record in c.records),
         "asked_again": sum("earlier" in record for record in c.records),
+        "more": dict(c.run.more),
     }
     write_json(
         folder / "verdict.json",
@@ -110,7 +128,7 @@ def judged_records(folder: Path) -> tuple[Run, list[dict[str, Any]]]:
 def collect(run: Run, folder: Path) -> list[dict[str, Any]]:
     """One record for every sample, in the order of run.json."""
     found: dict[str, dict[str, Any]] = {}
-    for k in range(len(run.shards)):
+    for k in run.asked:
         for path in (shard_file(folder, k), partial_file(folder, k)):
             for record in read_records(path, run.digest):
                 # a second look at what was not evaluated goes on in a partial file beside the finished one

@@ -1,6 +1,7 @@
 """The files of one Gauntlet run, shared by the service and the array tasks. Standard library only.
 
 run.json                  whom to ask and by which rules; never changed once a shard has begun
+more.json                 which suites' reserves are asked too, and why; written once, by a conclusion
 ask-<k>.jsonl             what shard k asks, one sample a line: read as it goes, for there may be very many
 shard-<k>.partial.jsonl   a header line, then one line per finished sample; survives any kill
 shard-<k>.jsonl           the same, complete, in the order of run.json, published by one rename
@@ -14,7 +15,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ class NoRun(Permanent):
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """run.json as values. `suites` carry rules without cases; `shards`: how many samples each has."""
+    """run.json and more.json as values. `suites` carry rules without cases; `shards`: how many samples each has."""
 
     folder: Path
 
@@ -47,6 +48,8 @@ class Run:
     subject: JSON
     suites: tuple[Suite, ...]
     shards: tuple[int, ...]
+    reserve: Mapping[str, int] = field(default_factory=dict)  # suite → the shard that holds its reserve
+    more: Mapping[str, JSON] = field(default_factory=dict)  # suite → {"samples", "because"}: the reserve is asked
     rival: str = ""  # the model that answers are compared with
     left_out: JSON = field(default_factory=dict)  # sample id → what this run doesn't offer
     baseline: Path | None = None  # folder of an earlier run to compare with
@@ -56,10 +59,24 @@ class Run:
         for row in _rows(ask_file(self.folder, k)):
             yield Sample(row["suite"], Case.of(row["case"]))
 
+    @property
+    def first(self) -> tuple[int, ...]:
+        """The shards that are asked in any case."""
+        return tuple(range(len(self.shards) - len(self.reserve)))
+
+    @property
+    def second(self) -> tuple[int, ...]:
+        """The shards that are asked because the first ones left their suite open."""
+        return tuple(sorted(self.reserve[suite] for suite in self.more))
+
+    @property
+    def asked(self) -> tuple[int, ...]:
+        return self.first + self.second
+
     @cached_property
     def samples(self) -> tuple[Sample, ...]:
-        """Of all shards, in the order of the suites."""
-        rows = [row for k in range(len(self.shards)) for row in _rows(ask_file(self.folder, k))]
+        """Of all shards that are asked, in the order of the suites."""
+        rows = [row for k in self.asked for row in _rows(ask_file(self.folder, k))]
         rows.sort(key=lambda row: row["n"])
         return tuple(Sample(row["suite"], Case.of(row["case"])) for row in rows)
 
@@ -75,6 +92,8 @@ def read_run(folder: Path) -> Run:
     data = read_json(folder / "run.json")
     if data is None:
         raise NoRun(f"{folder} holds no run.json that this version can read.", "Prepare the run first.")
+    reserve = data.get("reserve", {})
+    suites = [Suite.of(rules) for rules in data["suites"]]
     return Run(
         **{
             key: data[key]
@@ -84,10 +103,16 @@ def read_run(folder: Path) -> Run:
         folder=folder,
         digest=data["digest"],
         key_file=Path(data["key_file"]),
-        suites=tuple(Suite.of(rules) for rules in data["suites"]),
+        suites=tuple(replace(suite, looks=2) if suite.name in reserve else suite for suite in suites),
+        reserve=reserve,
+        more=(read_json(more_file(folder)) or {}).get("suites", {}),
         shards=tuple(data["shards"]),
         baseline=Path(data["baseline"]) if data.get("baseline") else None,
     )
+
+
+def more_file(folder: Path) -> Path:
+    return folder / "more.json"
 
 
 def ask_file(folder: Path, k: int) -> Path:

@@ -8,7 +8,8 @@ from typing import Any
 
 from gauntlet.cases import ALONE, Sample
 from gauntlet.haystack import filled
-from gauntlet.runfiles import ask_file, digest_of, progress_file, publish, shard_file
+from gauntlet.runfiles import ask_file, digest_of, progress_file, publish, read_run, shard_file
+from gauntlet.second_look import sentences
 from gauntlet.suite_files import read_suites
 from lifecycle.errors import Refused
 from lifecycle.ports import ExamProgress
@@ -38,7 +39,8 @@ def prepare(
     offers: Collection[str] = (),
     context: int = CONTEXT,
 ) -> int:
-    """Write run.json and return the number of shards. The same content again changes nothing.
+    """Write run.json and return the number of shards that are asked at once: a suite's reserve, where it has one, is
+    a shard of its own behind them. The same content again changes nothing.
 
     `suites`: a folder of suites, None for those that ship. `judges`: none, one or two models. `concurrency`: requests
     at once in each shard, at most. `subject`: what is judged, for the report ({"model", "revision", ...}).
@@ -82,8 +84,13 @@ def prepare(
         "suites": [suite.rules() for suite in read],
     }
     rows = [{"n": n, "id": s.id, "suite": s.suite, "case": s.case.as_dict()} for n, s in enumerate(samples)]
-    parts = balance(samples, shards)
-    content = json.loads(json.dumps({**content, "shards": [len(part) for part in parts]}))
+    parts = balance([sample for sample in samples if not sample.case.reserve], shards)
+    first = len(parts)
+    kept = {suite.name: [s.id for s in samples if s.case.reserve and s.suite == suite.name] for suite in read}
+    kept = {suite: part for suite, part in kept.items() if part}
+    parts += kept.values()
+    reserve = {suite: first + n for n, suite in enumerate(kept)}
+    content = json.loads(json.dumps({**content, "shards": [len(part) for part in parts], "reserve": reserve}))
     content["digest"] = digest_of({**content, "samples": rows, "parts": parts})
     if existing is None or existing["digest"] != content["digest"]:
         if existing is not None and any(folder.glob("shard-*.jsonl")):
@@ -93,7 +100,7 @@ def prepare(
         for k, part in enumerate(parts):
             publish(ask_file(folder, k), (row_of[id_] for id_ in part))
         write_json(folder / "run.json", content)  # last: with it the run is there
-    return len(parts)
+    return first
 
 
 def balance(samples: Sequence[Sample], shards: int) -> list[list[str]]:
@@ -112,14 +119,28 @@ def balance(samples: Sequence[Sample], shards: int) -> list[list[str]]:
     return [sorted(part, key=place.__getitem__) for part in filled]
 
 
+def shards_to_ask(folder: Path) -> tuple[int, ...]:
+    """For the next array: all that are asked; once the first are finished, those of the second look alone."""
+    run = read_run(folder)
+    finished = all(shard_file(folder, k).exists() for k in run.first)
+    return run.second if finished and run.second else run.asked
+
+
 def progress(folder: Path) -> ExamProgress:
-    """Samples and shards done, from the shards' own files."""
-    run = read_json(folder / "run.json") or {"shards": []}
+    """Samples and shards done, from the shards' own files; nothing where there is no run yet."""
+    if not (folder / "run.json").exists():
+        return ExamProgress(done=0, total=0, shards_done=0, shards=0)
+    run = read_run(folder)
     done = shards_done = 0
-    for k, count in enumerate(run["shards"]):
+    for k in run.asked:
+        count = run.shards[k]
         if shard_file(folder, k).exists():
             shards_done += 1
             done += count
         elif (latest := read_json(progress_file(folder, k))) is not None:
             done += min(latest["done"], count)
-    return ExamProgress(done=done, total=sum(run["shards"]), shards_done=shards_done, shards=len(run["shards"]))
+    total = sum(run.shards[k] for k in run.asked)
+    return ExamProgress(
+        done=done, total=total, shards_done=shards_done, shards=len(run.asked), more=" ".join(sentences(run)),
+        more_begun=any(progress_file(folder, k).exists() for k in run.second),
+    )  # fmt: skip

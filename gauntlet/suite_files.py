@@ -46,6 +46,7 @@ CASE_KEYS: dict[str, str] = {
     "tests": "text",
     "needle": "needle",
     "source": "text",
+    "reserve": "flag",
 }
 SUITE_KEYS: dict[str, str] = {
     "title": "text",
@@ -94,6 +95,7 @@ EXPECTED = {
     "chat": 'a list of {"role", "content"} that ends with the user\'s message',
     "count": "a whole number above 0",
     "number": "a number from 0 up",
+    "flag": "true or false",
     "share": "a number between 0 and 1",
     "shares": "a table of numbers between 0 and 1",
     "table": "a table",
@@ -159,6 +161,8 @@ def _read_cases(path: Path, where: str, defaults: Mapping[str, Any], seed: int) 
         cases[case.id] = case
     if not cases:
         raise BadSuite(f"{where} holds no case.")
+    if all(case.reserve for case in cases.values()):
+        raise BadSuite(f"{where}: every case is in reserve.", "Leave some to be asked at once.")
     return tuple(cases.values())
 
 
@@ -243,6 +247,8 @@ def _fits(kind: str, value: Any) -> bool:
             return (
                 isinstance(value, list) and bool(value) and all(map(_is_message, value)) and value[-1]["role"] == "user"
             )
+        case "flag":
+            return isinstance(value, bool)
         case "count":
             return number and isinstance(value, int) and value > 0
         case "number":

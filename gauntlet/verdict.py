@@ -87,6 +87,14 @@ class Rate:
             return FAILS
         return INCONCLUSIVE
 
+    @property
+    def short(self) -> bool:
+        """Too few samples to tell, however the open ones turn out."""
+        if self.wanted is None:
+            return False
+        best, worst = (wilson(passed, self.total, self.confidence) for passed in (self.passed + self.open, self.passed))
+        return best[0] < self.wanted <= worst[1]
+
     def as_dict(self) -> dict[str, Any]:
         low, high = self.interval
         names = ("name", "passed", "failed", "unscored", "not_evaluated", "graded", "total", "wanted", "outcome")
@@ -105,6 +113,11 @@ class SuiteVerdict:
     def means(self) -> str:
         """What this says about the model."""
         return MEANS[self.suite.importance][self.outcome]
+
+    @property
+    def short(self) -> tuple[Rate, ...]:
+        """The rates that left it open for want of samples."""
+        return tuple(r for r in (self.rate, *self.categories) if r.short) if self.outcome == INCONCLUSIVE else ()
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -135,9 +148,9 @@ def judge_run(
 def judge_suite(suite: Suite, samples: Iterable[Graded]) -> SuiteVerdict:
     """One suite by its rules."""
     samples = sorted(samples, key=lambda sample: sample.id)
-    rate = _rate(suite.title, samples, suite.pass_rate, suite.confidence)
+    rate = _rate(suite.title, samples, suite.pass_rate, suite.level)
     categories = tuple(
-        _rate(name, [s for s in samples if s.category == name], suite.category_pass_rate.get(name), suite.confidence)
+        _rate(name, [s for s in samples if s.category == name], suite.category_pass_rate.get(name), suite.level)
         for name in sorted({sample.category for sample in samples})
     )
     found = [(rate.outcome, _rate_reason(suite, rate, samples))] if samples else [(INCONCLUSIVE, _nothing(suite))]
@@ -216,8 +229,12 @@ def _named(samples: Sequence[Graded]) -> str:
     return ", ".join(ids[:NAMED]) + (f" and {len(ids) - NAMED} more" if len(ids) > NAMED else "")
 
 
+def plural(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def _samples(number: int) -> str:
-    return f"{number} sample{'' if number == 1 else 's'}"
+    return plural(number, "sample")
 
 
 def summary_of(outcome: str, verdicts: Sequence[SuiteVerdict]) -> Mapping[str, Any]:

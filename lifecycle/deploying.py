@@ -150,7 +150,9 @@ def _listing(world: World, deployment: Deployment, alive: list[Server], snapshot
 
 def _testing(world: World, deployment: Deployment, alive: list[Server], snapshot: Snapshot) -> None:
     run = deployment.exam
-    keys = [job_key(deployment.id, "exam", run, n + 1) for n in range(world.limits.exam_attempts)]
+    progress = world.exams.progress(deployment, run)
+    attempts = world.limits.exam_attempts + bool(progress.more)
+    keys = [job_key(deployment.id, "exam", run, n + 1) for n in range(attempts)]
     jobs = [job for key in keys if (job := queries.job(world.ledger.connection, key)) is not None]
     job = jobs[-1] if jobs else None
     if job is None or job.handle is None:
@@ -160,16 +162,20 @@ def _testing(world: World, deployment: Deployment, alive: list[Server], snapshot
     seen = look(job, snapshot)
     if seen is None or seen.state is JobState.UNKNOWN:
         return
-    progress = world.exams.progress(deployment, run)
     if not seen.state.ended:
         show = {"stage": "exam", "done": progress.done, "total": progress.total, "shards_done": progress.shards_done}
+        show |= {"note": progress.more} if progress.more else {}
         if show != deployment.progress:
             world.ledger.amend("deployments", deployment.id, progress=show)
         return
     unfinished = progress.shards_done < progress.shards and seen.state is not JobState.CANCELLED
-    if unfinished and len(jobs) < world.limits.exam_attempts:
+    if unfinished and len(jobs) < attempts:
         attempt = len(jobs) + 1
-        world.ledger.note("note.exam_again", deployment_id=deployment.id, detail={"shards_done": progress.shards_done})
+        if progress.more and not progress.more_begun:
+            world.ledger.note("note.exam_more", deployment_id=deployment.id, detail={"because": progress.more})
+        else:
+            detail = {"shards_done": progress.shards_done}
+            world.ledger.note("note.exam_again", deployment_id=deployment.id, detail=detail)
         _submit(world, deployment, "exam", attempt, lambda: world.exams.prepare(deployment, run, attempt))
         return
     _conclude(world, deployment)
@@ -177,7 +183,7 @@ def _testing(world: World, deployment: Deployment, alive: list[Server], snapshot
 
 def _conclude(world: World, deployment: Deployment) -> None:
     verdict = world.exams.conclude(deployment, deployment.exam)
-    if not verdict.drawing:  # else it comes again, and nothing but this deployment waits
+    if not (verdict.drawing or verdict.more):  # else it comes again, and nothing but this deployment waits
         _decide(world, deployment, verdict)
 
 

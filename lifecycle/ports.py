@@ -87,7 +87,7 @@ class Recipes(Protocol):
 
     def serve(self, deployment: Deployment, server: Server) -> Script: ...
 
-    def exam(self, deployment: Deployment, run: int, attempt: int, shards: int) -> Script:
+    def exam(self, deployment: Deployment, run: int, attempt: int, shards: Sequence[int]) -> Script:
         """The array script that runs `python -m gauntlet.runner --folder <run folder> --shard $SLURM_ARRAY_TASK_ID`."""
 
     def dry(self, deployment: Deployment) -> Script:
@@ -110,6 +110,7 @@ class Verdict:
     picture: Path | None = None
     summary: dict | None = None
     drawing: bool = False  # the picture is still being drawn: ask again
+    more: int = 0  # samples were added to the run, which is not finished any more: this is not the last word
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +119,8 @@ class ExamProgress:
     total: int
     shards_done: int
     shards: int
+    more: str = ""  # why more is asked than at first: a second look, with an attempt of its own
+    more_begun: bool = False
 
 
 class Exams(Protocol):
@@ -135,6 +138,7 @@ class Exams(Protocol):
         """Judge what the shards wrote (missing samples count as not evaluated); write verdict.json and the report.
 
         Never waits for the picture: while it is being drawn the verdict says `drawing`. Called again it says the same.
+        Where samples were too few, and there are more, they are added to the run once, and the verdict says `more`.
         """
 
     def regraded(self, deployment: Deployment, run: int) -> Verdict | None:

@@ -43,7 +43,7 @@ def all_scripts(shared: Path, plan=PLAN, **cluster: object) -> dict[str, Script]
     return {
         "cache": made.cache(made_for, 1),
         "serve": made.serve(made_for, server()),
-        "gauntlet": made.exam(made_for, 2, 1, 4),
+        "gauntlet": made.exam(made_for, 2, 1, range(4)),
         "draft": made.draft(plan),
     }
 

@@ -29,7 +29,7 @@ def test_slurm_books_what_the_settings_say(slurm_cluster: Lab, tmp_path: Path) -
     settings = Settings(site=Site(shared=tmp_path, state=tmp_path / "state"), cluster=cluster, runtimes=RUNTIMES)
     recipes, scheduler = Recipes(settings), SlurmScheduler(cluster, tmp_path / "scheduler", time.time)
     plan = replace(PLAN, account="serving", gpu_type="toy", gpus_per_node=1)
-    for script in (recipes.cache(deployment(plan), 1), recipes.exam(deployment(plan), 2, 1, 4)):
+    for script in (recipes.cache(deployment(plan), 1), recipes.exam(deployment(plan), 2, 1, range(4))):
         assert scheduler.forecast(script).starts_at, scheduler.forecast(script).note
     for n, kind in enumerate(("toy", "whole"), start=1):
         handle = scheduler.submit(recipes.serve(deployment(replace(plan, gpu_type=kind)), server(n)))

@@ -1,5 +1,6 @@
 """A prepared run against a scripted backend, and the runner as a process of its own."""
 
+import argparse
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -8,11 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from gauntlet.cli import add_parser
 from gauntlet.runs import prepare
 from tests.gauntlet.backend import JUDGE, KEY, Backend
 
 ROOT = Path(__file__).parents[2]
 LAB_SUITES = ROOT / "lab" / "suites"
+
+
+@pytest.fixture
+def no_browser(monkeypatch: pytest.MonkeyPatch):
+    """The picture has tests of its own; elsewhere it would only cost seconds."""
+    monkeypatch.setattr("gauntlet.picture.BROWSERS", ())
 
 
 @pytest.fixture
@@ -60,3 +68,11 @@ def start_runner(folder: Path, shard: int = 0) -> Iterator[subprocess.Popen]:
             yield runner
         finally:
             runner.kill()
+
+
+def dayzero(*words: object) -> int:
+    """`dayzero gauntlet WORDS` in this process; its exit status."""
+    parser = argparse.ArgumentParser(prog="dayzero")
+    add_parser(parser.add_subparsers(required=True))
+    options = parser.parse_args(["gauntlet", *map(str, words)])
+    return options.run(options)

@@ -14,18 +14,14 @@ from gauntlet.suite_files import SHIPPED
 from tests.gauntlet import oracle
 from tests.gauntlet.oracle import Oracle
 
+pytestmark = pytest.mark.usefixtures("no_browser")
+
 Prepared = Callable[..., Path]
 OFFERS = sorted(set(NEEDS.values()) - {"rival"})
 SPEED = (
     '{"id": "one", "prompt": "Explain how a canal lock works.", "checks": ["speed"], "category": "one-at-once",'
     ' "first_token_within_s": 2}\n'
 )
-
-
-@pytest.fixture(autouse=True)
-def no_browser(monkeypatch: pytest.MonkeyPatch):
-    """The picture has a test of its own; here it would only cost seconds."""
-    monkeypatch.setattr("gauntlet.picture.BROWSERS", ())
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """To and from other harnesses, as they are: Inspect reads our logs, and its tasks and lm-eval's become suites."""
 
-import argparse
 import json
 import subprocess
 from collections.abc import Callable
@@ -8,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gauntlet.cli import add_parser
 from gauntlet.runner import main
 from gauntlet.suite_files import read_suite
 from gauntlet.task_import import TaskUnread, case_of, import_task, rows_of, unique
 from lifecycle.errors import Refused
 from tests.gauntlet.backend import Backend
+from tests.gauntlet.conftest import dayzero
 
 TOOLS = Path(__file__).parents[2] / ".venv-tools" / "bin" / "python"
 harness = pytest.mark.skipif(not TOOLS.exists(), reason="the tools environment is not there: make setup")
@@ -66,13 +65,6 @@ def compiled_once(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
 
 
-def _dayzero(*words: object) -> int:
-    parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers())
-    options = parser.parse_args(["gauntlet", *map(str, words)])
-    return options.run(options)
-
-
 @harness
 def test_inspect_reads_our_logs(prepared: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Every suite and sample, scores and answers, by Inspect's own reader."""
@@ -80,7 +72,7 @@ def test_inspect_reads_our_logs(prepared: Callable[..., Path], tmp_path: Path, c
         folder = prepared(backend)
         main(["--folder", str(folder), "--shard", "0"])
     capsys.readouterr()
-    assert _dayzero("export-inspect", folder, "--out", tmp_path / "logs") == 0
+    assert dayzero("export-inspect", folder, "--out", tmp_path / "logs") == 0
     names = capsys.readouterr().out.split()
     done = subprocess.run([TOOLS, "-c", READ, *names], capture_output=True, text=True, timeout=120, check=True)
     found = json.loads(done.stdout)
@@ -97,7 +89,7 @@ def test_an_inspect_task_becomes_a_suite(tmp_path: Path, capsys: pytest.CaptureF
     """Numbers, choices with the right one first; the file has two tasks, so one must be named."""
     file = tmp_path / "task.py"
     file.write_text(INSPECT_TASK)
-    assert _dayzero("import-task", "inspect", f"{file}@rivers", tmp_path / "s" / "rivers", "--python", TOOLS) == 0
+    assert dayzero("import-task", "inspect", f"{file}@rivers", tmp_path / "s" / "rivers", "--python", TOOLS) == 0
     assert "2 cases" in capsys.readouterr().out
     assert [(c.id, c.checks, c.expected) for c in read_suite(tmp_path / "s" / "rivers").cases] == [
         ("1", ("numeric",), "5"), ("2", ("numeric",), "-2"),

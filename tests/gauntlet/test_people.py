@@ -1,6 +1,5 @@
 """People's grades: out, back, and into the verdict; the judge beside them; reruns by wish; two runs compared."""
 
-import argparse
 import csv
 import io
 import json
@@ -14,7 +13,6 @@ import pytest
 from gauntlet.again import Wish
 from gauntlet.agreement import agreements
 from gauntlet.cases import Case, Sample, Suite
-from gauntlet.cli import add_parser
 from gauntlet.comparison import compare
 from gauntlet.conclude import collect, conclude, from_file
 from gauntlet.grades import BadGrades, add_grades, as_csv, parse_grades, read_grades, with_people
@@ -22,21 +20,11 @@ from gauntlet.journal import Journal
 from gauntlet.runfiles import partial_file, read_run, shard_file
 from gauntlet.runner import main
 from tests.gauntlet.backend import JUDGE, Backend
-from tests.gauntlet.conftest import LAB_SUITES
+from tests.gauntlet.conftest import LAB_SUITES, dayzero
+
+pytestmark = pytest.mark.usefixtures("no_browser")
 
 Prepared = Callable[..., Path]
-
-
-@pytest.fixture(autouse=True)
-def no_browser(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("gauntlet.picture.BROWSERS", ())
-
-
-def _dayzero(*arguments: object) -> int:
-    parser = argparse.ArgumentParser(prog="dayzero")
-    add_parser(parser.add_subparsers(required=True))
-    options = parser.parse_args(["gauntlet", *map(str, arguments)])
-    return options.run(options)
 
 
 def _ran(prepared: Prepared, character: str = "good", **changes: object) -> Path:
@@ -63,18 +51,18 @@ def test_a_persons_word_changes_the_verdict(prepared: Prepared, tmp_path: Path, 
     folder = _ran(prepared, judges=(), suites=_strict(tmp_path))
     assert conclude(folder).outcome == "INCONCLUSIVE"
     capsys.readouterr()
-    assert _dayzero("export-open", folder) == 0
+    assert dayzero("export-open", folder) == 0
     rows = _rows(capsys.readouterr().out)
     assert {row["id"] for row in rows} == {"questions/half", "questions/train"}
     assert rows[0]["question"].startswith("[user] ") and rows[0]["answer"] and rows[0]["reference"]
     file = tmp_path / "open.csv"
     file.write_text("\ufeff" + _filled(rows, lambda i: "Pass "))
-    assert _dayzero("import-grades", folder, file) == 0
+    assert dayzero("import-grades", folder, file) == 0
     assert from_file(folder).summary["graded_by_people"] == 2
     page = (folder / "report.html").read_text()
     assert "Graded by people. alice: pass." in page and "before people graded it: unscored" in page
     file.write_text(_filled(rows, lambda i: "fail"))
-    assert _dayzero("import-grades", folder, file) == 1
+    assert dayzero("import-grades", folder, file) == 1
     assert len(read_grades(folder)) == 2
 
 
@@ -96,11 +84,11 @@ def test_jsonl_goes_round_too(prepared: Prepared, tmp_path: Path, capsys: pytest
     """The same by JSON lines, with the name given on the command line."""
     folder = _ran(prepared, judges=(), suites=_strict(tmp_path))
     capsys.readouterr()
-    _dayzero("export-open", folder, "--format", "jsonl")
+    dayzero("export-open", folder, "--format", "jsonl")
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     file = tmp_path / "grades.jsonl"
     file.write_text("".join(json.dumps({"id": row["id"], "grade": "pass"}) + "\n" for row in rows))
-    assert _dayzero("import-grades", folder, file, "--by", "dana") == 0
+    assert dayzero("import-grades", folder, file, "--by", "dana") == 0
     assert {grade["by"] for grade in read_grades(folder)} == {"dana"}
 
 
@@ -122,12 +110,12 @@ def test_the_report_says_how_far_the_judge_can_be_trusted(
     """People grade what the judge graded; agreement, interval and kappa are in the report and in verdict.json."""
     folder = _ran(prepared)
     capsys.readouterr()
-    _dayzero("export-open", folder, "--judged")
+    dayzero("export-open", folder, "--judged")
     rows = _rows(capsys.readouterr().out)
     assert len(rows) == 12
     file = tmp_path / "open.csv"
     file.write_text(_filled(rows, lambda i: "fail" if i == 0 else "pass"))
-    _dayzero("import-grades", folder, file)
+    dayzero("import-grades", folder, file)
     said = from_file(folder).summary["agreements"][0]
     assert (said["both_pass"], said["one_only"], said["n"]) == (11, 1, 12)
     assert "agree on 11 of 12" in said["sentence"] and "too few to trust it by" in said["sentence"]
@@ -176,10 +164,10 @@ def test_only_failed_asks_what_failed_and_says_so(prepared: Prepared, capsys: py
         assert conclude(folder).outcome == "FAIL" and len(failed) == 6
         backend.character = "good"
         backend.asked.clear()
-        assert _dayzero("run", "--folder", folder, "--only-failed") == 0
+        assert dayzero("run", "--folder", folder, "--only-failed") == 0
         assert backend.candidate_asked == len(failed)
         backend.asked.clear()
-        _dayzero("run", "--folder", folder, "--only-failed")
+        dayzero("run", "--folder", folder, "--only-failed")
         assert backend.candidate_asked == 0
     page = (folder / "report.html").read_text()
     assert "6 samples were asked again by hand" in page and "asked again by hand; earlier: failed" in page
@@ -273,7 +261,7 @@ def test_compare(prepared: Prepared, capsys: pytest.CaptureFixture[str]):
     shuffled = random.Random(3).sample(new, len(new))
     assert compare(suites, old, shuffled) == (difference,)
     before, now = _ran(prepared), _ran(prepared, "leaky")
-    assert _dayzero("compare", before, now) == 0
+    assert dayzero("compare", before, now) == 0
     said = capsys.readouterr().out
     assert "Compliance: no clear difference" in said and "p = 0.09" in said
     assert "a drop of" in said

@@ -24,6 +24,8 @@ from tests.gauntlet.backend import JUDGE, KEY, Backend
 from tests.gauntlet.conftest import LAB_SUITES, start_runner
 from tests.waiting import until
 
+pytestmark = pytest.mark.usefixtures("no_browser")
+
 Prepared = Callable[..., Path]
 
 
@@ -46,12 +48,6 @@ def _essence(records: list[dict]) -> list[tuple]:
 
 def _outcomes(folder: Path) -> dict[str, str]:
     return {suite["suite"]: suite["outcome"] for suite in conclude(folder).summary["suites"]}
-
-
-@pytest.fixture(autouse=True)
-def no_browser(monkeypatch: pytest.MonkeyPatch):
-    """The picture has a test of its own; here it would only cost seconds."""
-    monkeypatch.setattr("gauntlet.picture.BROWSERS", ())
 
 
 def test_a_good_model_passes(prepared: Prepared):

@@ -108,7 +108,7 @@ class TownRecipes:
     def serve(self, deployment: Deployment, server: Server) -> Script:
         return self._script(job_key(deployment.id, "serve", server.n))
 
-    def exam(self, deployment: Deployment, run: int, attempt: int, shards: int) -> Script:
+    def exam(self, deployment: Deployment, run: int, attempt: int, shards) -> Script:
         return self._script(job_key(deployment.id, "exam", run, attempt))
 
     def dry(self, deployment: Deployment) -> Script:
@@ -135,7 +135,7 @@ class TownExams:
         return [[{"role": "user", "content": "Hello?"}]]
 
     def prepare(self, deployment: Deployment, run: int, attempt: int) -> Script:
-        return self.recipes.exam(deployment, run, attempt, 2)
+        return self.recipes.exam(deployment, run, attempt, range(2))
 
     def progress(self, deployment: Deployment, run: int) -> ExamProgress:
         return ExamProgress(done=self.done, total=10, shards_done=self.shards_done, shards=2)
