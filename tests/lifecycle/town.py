@@ -130,6 +130,9 @@ class TownExams:
     shards_done: int = 2
     drawing: bool = False
     by_people: Verdict | None = None
+    reserve: str = ""  # why it will be asked
+    more: str = ""  # why it is asked
+    more_begun: bool = False
 
     def chats(self):
         return [[{"role": "user", "content": "Hello?"}]]
@@ -138,9 +141,15 @@ class TownExams:
         return self.recipes.exam(deployment, run, attempt, range(2))
 
     def progress(self, deployment: Deployment, run: int) -> ExamProgress:
-        return ExamProgress(done=self.done, total=10, shards_done=self.shards_done, shards=2)
+        return ExamProgress(
+            done=self.done, total=10, shards_done=self.shards_done, shards=2 + bool(self.more),
+            more=self.more, more_begun=self.more_begun,
+        )  # fmt: skip
 
     def conclude(self, deployment: Deployment, run: int) -> Verdict:
+        if self.reserve and not self.more:
+            self.more = self.reserve
+            return Verdict(outcome="INCONCLUSIVE", reasons=(self.more,), more=12)
         return Verdict(outcome=self.outcome, reasons=self.reasons, drawing=self.drawing)
 
     def regraded(self, deployment: Deployment, run: int) -> Verdict | None:
