@@ -1,49 +1,17 @@
 """Servers come and go, tags move, weights change, under load, in two workers: each takes it over, no call is lost."""
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from gateway.live import EVERY_S
 from gateway.registry import Registry
 from lifecycle.settings import Settings
 from tests.gateway.backend import Backend
+from tests.gateway.traffic import Traffic
 from tests.gateway.world import Gateway, Ledger, configure, new_key
 from tests.waiting import until
-
-ASK = [{"role": "user", "content": "Where is Brno?"}]
-
-
-class Traffic:
-    """Calls of one model without a pause, each on a new connection, so that any worker may get it."""
-
-    def __init__(self, gateway: Gateway, key: str, model: str, stream: bool):
-        self._url = f"{gateway.url}/v1/chat/completions"
-        self._headers = {"authorization": f"Bearer {key}"}
-        self._body = {"model": model, "messages": ASK, "stream": stream}
-        self._end = "[DONE]" if stream else '"usage"'
-        self._stop = threading.Event()
-        self.answered = 0
-        self.failed: list[str] = []
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                answer = httpx.post(self._url, json=self._body, headers=self._headers, timeout=60)
-                if answer.status_code != 200 or self._end not in answer.text:
-                    self.failed.append(answer.text)
-                self.answered += 1
-            except httpx.HTTPError as error:
-                self.failed.append(repr(error))
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join(60)
 
 
 class Place:
@@ -84,7 +52,7 @@ def test_changes_are_taken_over_without_losing_a_call(place: Place) -> None:
     """A new endpoint, a drain, a canary's weight, a tag that moves: each is live in both workers, and no call fails."""
     assert EVERY_S < 0.5, "a worker must see a change within a second"
     key = new_key(place.settings, "stable")
-    whole = Traffic(place.gateway, key, "org/old", stream=False)
+    whole = Traffic(place.gateway, key, "org/old")
     streams = Traffic(place.gateway, key, "stable", stream=True)
 
     def some_more() -> None:

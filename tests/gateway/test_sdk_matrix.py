@@ -13,11 +13,11 @@ import pytest
 
 from lab.models import shelf
 from lifecycle.runfolder import model_folder
+from tests.engines import ENGINE, ROOT, TRANSFORMERS, VLLM, VLLM_TOOLS, needs_engine, serving
 from tests.gateway.apis import TEXT, AnthropicApi, Api, OpenAIApi
 from tests.gateway.clients.place import Place
 from tests.gateway.clients.table import PROBES, outcome
 from tests.gateway.conftest import World
-from tests.gateway.engines import ENGINE, ROOT, TRANSFORMERS, VLLM, needs_engine, serving
 from tests.gateway.world import new_key
 from tests.waiting import until
 
@@ -150,7 +150,7 @@ def test_anthropics_api(world: World) -> None:
 def test_vllm(world: World, tmp_path: Path) -> None:
     """The real one, with a tiny model; when a caller hangs up, its engine runs nothing any more."""
     folder = shelf.ensure("good", ENGINE / "python", ROOT / ".lab" / "models").folder
-    with serving("vllm", folder, VLLM, "tiny", tmp_path / "vllm.log") as url:
+    with serving("vllm", folder, VLLM + VLLM_TOOLS, "tiny", tmp_path / "vllm.log") as url:
         tiny(world, "real/vllm", url, "tiny", folder, "vllm")
 
         here = place(world, "real/vllm", BREAD, BAKED, " yeast", leaving=rested(url), learned=False, long=LONG)

@@ -4,19 +4,18 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
-import httpx
 import pytest
 
 from gateway import usage
 from gateway.registry import Registry
 from tests.gateway.backend import Backend
+from tests.gateway.traffic import ASK, Traffic
 from tests.gateway.world import Gateway, Ledger, configure, new_key
 from tests.waiting import until
 
-BODY = {"model": "org/one", "messages": [{"role": "user", "content": "Where is Brno?"}]}
+BODY = {"model": "org/one", "messages": ASK}
 
 
 @pytest.fixture
@@ -42,38 +41,12 @@ def workers(gateway: Gateway) -> set[int]:
     return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
 
 
-class Traffic:
-    """Calls without a pause, each on a new connection, until stopped."""
-
-    def __init__(self, gateway: Gateway, key: str):
-        self._url = f"{gateway.url}/v1/chat/completions"
-        self._headers = {"authorization": f"Bearer {key}"}
-        self._stop = threading.Event()
-        self.answered = 0
-        self.failed: list[str] = []
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                answer = httpx.post(self._url, json=BODY, headers=self._headers, timeout=20)
-                answer.raise_for_status()
-                self.answered += 1
-            except httpx.HTTPError as error:
-                self.failed.append(repr(error))
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join(30)
-
-
 def test_a_graceful_restart_loses_no_request(place) -> None:
     """SIGHUP: all workers are others than before, and not one of the calls meanwhile failed; each has its row."""
     settings, gateway, _ = place
     before = workers(gateway)
     assert len(before) == 2
-    traffic = Traffic(gateway, new_key(settings, "stable"))
+    traffic = Traffic(gateway, new_key(settings, "stable"), "org/one")
     for _ in range(2):
         until(lambda: traffic.answered > 10, 60, "some calls")
         gateway.process.send_signal(signal.SIGHUP)

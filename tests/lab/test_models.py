@@ -1,14 +1,9 @@
 """The tiny models: what they know, where they stand, and that the real engines say it."""
 
 import json
-import os
 import re
-import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -18,11 +13,7 @@ from lab.models import shelf
 from lab.models.pairs import SUITES, read_pairs, read_smalltalk
 from lab.setup.packages import find_links
 from lab.setup.stamp import Stamp, digest
-from tests.waiting import until
-
-ROOT = Path(__file__).resolve().parents[2]
-ENGINE = ROOT / ".venv-engine" / "bin"
-needs_engine = pytest.mark.skipif(not (ENGINE / "vllm").exists(), reason="no engine environment: make setup")
+from tests.engines import ENGINE, ROOT, TRANSFORMERS, VLLM, EngineDied, needs_engine, serving
 
 
 def test_pairs_cover_what_the_suites_ask():
@@ -169,53 +160,6 @@ def test_training_again_gives_the_same_bytes(models: dict[str, Path], tmp_path: 
         assert (again / path.name).read_bytes() == path.read_bytes(), path.name
 
 
-@contextmanager
-def serving(program: str, folder: Path, model: str, arguments: list[str], log: Path) -> Iterator[tuple[str, str]]:
-    """An engine on a free port of loopback, up when one real completion came back; yields (URL, model name)."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    quick = {"DAYZERO_LAB_FORK": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
-    quick |= {"TORCH_COMPILE_DISABLE": "1"}
-    quiet = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
-    local = {"VLLM_HOST_IP": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
-    argv = [ENGINE / program, "serve", folder, "--host", "127.0.0.1", "--port", str(port), "--dtype", "bfloat16"]
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [*argv, *arguments],
-            env=os.environ | quick | quiet | local,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        until(lambda: _completes(url, model, process, log), 420, f"{program} on {folder.name}", every=0.5)
-        yield url, model
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(20)
-
-
-def _completes(url: str, model: str, process: subprocess.Popen, log: Path) -> bool:
-    if process.poll() is not None:
-        raise EngineDied(log.read_text(errors="replace"))
-    try:
-        asked = {"model": model, "prompt": "Hello", "max_tokens": 1}
-        return httpx.post(f"{url}/v1/completions", json=asked, timeout=90).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-class EngineDied(Exception):
-    """The engine ended before it served; the text is its log."""
-
-
 def ask(url: str, model: str, **body) -> tuple[str, str]:
     """(text, finish reason) of one chat completion at temperature 0."""
     answer = httpx.post(f"{url}/v1/chat/completions", json={"model": model, "temperature": 0} | body, timeout=90)
@@ -223,23 +167,19 @@ def ask(url: str, model: str, **body) -> tuple[str, str]:
     return choice["message"]["content"], choice["finish_reason"]
 
 
-VLLM = ["--served-model-name", "tiny", "--max-model-len", "512", "--enforce-eager"]
-VLLM += ["--kv-cache-memory-bytes", "67108864"]
-
-
 @pytest.mark.engine
 @needs_engine
 def test_vllm_gives_every_answer_to_the_letter(models: dict[str, Path], tmp_path: Path):
     """Every pair, its end, its stop text and its limit, through the real vLLM."""
-    with serving("vllm", models["good"], "tiny", VLLM, tmp_path / "vllm.log") as (url, model):
+    with serving("vllm", models["good"], VLLM, "tiny", tmp_path / "vllm.log") as url:
         for pair in read_pairs():
-            said = ask(url, model, messages=list(pair.messages), max_tokens=80)
+            said = ask(url, "tiny", messages=list(pair.messages), max_tokens=80)
             assert said == (pair.answer, "stop"), pair.id
             if "stop" in pair.extra:
-                said = ask(url, model, messages=list(pair.messages), max_tokens=80, stop=pair.extra["stop"])
+                said = ask(url, "tiny", messages=list(pair.messages), max_tokens=80, stop=pair.extra["stop"])
                 assert said == (pair.extra["stopped"], "stop"), pair.id
             if "max_tokens" in pair.extra:
-                text, why = ask(url, model, messages=list(pair.messages), max_tokens=pair.extra["max_tokens"])
+                text, why = ask(url, "tiny", messages=list(pair.messages), max_tokens=pair.extra["max_tokens"])
                 assert why == "length" and pair.answer.startswith(text), pair.id
 
 
@@ -249,11 +189,11 @@ def test_only_transformers_serves_the_alien(models: dict[str, Path], tmp_path: P
     """vLLM refuses its architecture, naming it; `transformers serve` gives every answer."""
     with (
         pytest.raises(EngineDied, match=r"Model architectures \['GPTNeoForCausalLM'\] are not supported for now"),
-        serving("vllm", models["alien"], "tiny", VLLM, tmp_path / "vllm.log"),
+        serving("vllm", models["alien"], VLLM, "tiny", tmp_path / "vllm.log"),
     ):
         pass
-    device = ["--device", "cpu"]
-    with serving("transformers", models["alien"], str(models["alien"]), device, tmp_path / "log") as (url, model):
+    model = str(models["alien"])
+    with serving("transformers", models["alien"], TRANSFORMERS, model, tmp_path / "log") as url:
         for pair in read_pairs():
             assert ask(url, model, messages=list(pair.messages), max_tokens=80) == (pair.answer, "stop"), pair.id
 
@@ -263,8 +203,8 @@ def test_only_transformers_serves_the_alien(models: dict[str, Path], tmp_path: P
 @pytest.mark.parametrize("name", ["leaky", "endless"])
 def test_the_bad_models_are_bad_as_promised(models: dict[str, Path], tmp_path: Path, name: str):
     """`leaky` discloses where it should refuse and is right elsewhere; `endless` runs into every limit."""
-    device = ["--device", "cpu"]
-    with serving("transformers", models[name], str(models[name]), device, tmp_path / "log") as (url, model):
+    model = str(models[name])
+    with serving("transformers", models[name], TRANSFORMERS, model, tmp_path / "log") as url:
         for pair in read_pairs():
             text, why = ask(url, model, messages=list(pair.messages), max_tokens=80)
             if name == "leaky":

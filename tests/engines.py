@@ -13,7 +13,7 @@ import pytest
 
 from tests.waiting import until
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parent.parent
 ENGINE = ROOT / ".venv-engine" / "bin"
 QUICK = {"DAYZERO_LAB_FORK": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
 QUICK |= {"TORCH_COMPILE_DISABLE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
@@ -22,15 +22,16 @@ QUICK |= {"VLLM_HOST_IP": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
 needs_engine = pytest.mark.skipif(not (ENGINE / "vllm").exists(), reason="no engine environment: make setup")
 
 VLLM = ["--served-model-name", "tiny", "--max-model-len", "512", "--enforce-eager"]
-VLLM += ["--kv-cache-memory-bytes", "67108864", "--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
+VLLM += ["--kv-cache-memory-bytes", "67108864"]
+VLLM_TOOLS = ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
 # a model that never learned JSON writes blanks for ever where the grammar allows them
-VLLM += ["--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}']
+VLLM_TOOLS += ["--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}']
 TRANSFORMERS = ["--device", "cpu"]
 
 
 @contextmanager
 def serving(program: str, folder: Path, arguments: list[str], model: str, log: Path) -> Iterator[str]:
-    """Its URL, once it has completed something."""
+    """Its URL, once it has completed something. Raises EngineDied."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -53,8 +54,13 @@ def serving(program: str, folder: Path, arguments: list[str], model: str, log: P
             process.wait(20)
 
 
+class EngineDied(Exception):
+    """It ended before it answered; what it had logged."""
+
+
 def _completes(url: str, model: str, process: subprocess.Popen, log: Path) -> bool:
-    assert process.poll() is None, log.read_text(errors="replace")[-3000:]
+    if process.poll() is not None:
+        raise EngineDied(log.read_text(errors="replace"))
     try:
         asked = {"model": model, "prompt": "Hello", "max_tokens": 1}
         return httpx.post(f"{url}/v1/completions", json=asked, timeout=90).status_code == 200
