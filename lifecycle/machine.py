@@ -34,9 +34,6 @@ class Machine:
             raise WrongMove(f"A {self.name} can only be {event} to a state that is known; it broke in {origin!r}.")
         return origin
 
-    def allows(self, state: str, event: str) -> bool:
-        return event in self.table.get(state, {})
-
     @property
     def ends(self) -> frozenset[str]:
         return frozenset(state for state, arrows in self.table.items() if not arrows)

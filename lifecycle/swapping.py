@@ -11,7 +11,7 @@ from lifecycle.errors import Refused, WrongMove
 from lifecycle.ledger import Ledger
 from lifecycle.plans import Plan
 from lifecycle.records import Deployment
-from lifecycle.swaps import Swap, SwapRules, worse
+from lifecycle.swaps import Swap, worse
 from lifecycle.world import World
 
 SERVING = (deployments.PREVIEW, deployments.STABLE)
@@ -242,9 +242,3 @@ STEPS: dict[str, Callable[[World, Swap, Deployment, Deployment], None]] = {
     swaps.TAKEN: _taken,
     swaps.RETURNING: _returning,
 }
-
-
-def plan_of(rules: SwapRules) -> str:
-    """The steps to come, as a person reads them: '5, 25, 50, 100 % of the requests, 10 minutes each'."""
-    steps = ", ".join(map(str, rules.steps))
-    return f"{steps} % of the requests, {rules.step_s / 60:g} minutes each, the elder kept {rules.keep_s / 60:g} more"
