@@ -5,11 +5,13 @@ Finds out who asks, and turns every trouble into one plain sentence and one row.
 
 import asyncio
 import contextlib
+from functools import partial
 
 from gateway import visible
 from gateway.admission import Check
 from gateway.app import App
 from gateway.asgi import run
+from gateway.auth.refusal import Short
 from gateway.call import Call, Reply
 from gateway.credentials import caller, resolve
 from gateway.errors import ApiError, unknown_model
@@ -60,7 +62,10 @@ class Front:
         passed: list[Check] = []
         try:
             for check in self._gate.checks:
-                check.before(call)
+                try:
+                    check.before(call)
+                except Short as short:  # other hosts may give some of their share of a limit
+                    await self._gate.limiter.later(call, short, partial(check.before, call))
                 passed.append(check)
             reply.lines = call.lines
             recorder = self._gate.recorder
@@ -88,7 +93,7 @@ class Front:
             await gate.own.answer(call, lambda: visible.own(gate.live.table, key, call.asked), out)
         elif (model := visible.foreign(gate.providers, key, call.asked)) is not None:
             call.provider, call.model = model.provider, model.name
-            gate.spending.check(call, model)
+            await gate.spending.check(call, model)
             reply.lines = call.lines
             await gate.foreign.answer(call, model, out)
         else:

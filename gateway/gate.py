@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gateway.admission import Check
+from gateway.auth.board import BOARD
 from gateway.auth.key import ADMIN
 from gateway.auth.limiter import Limiter
 from gateway.auth.ring import KeyRing
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from gateway.record.recorder import Recorder
     from gateway.shared.link import Link
 
-BOARD = "limits.board"
 REQUESTS = "requests"
 
 
@@ -70,7 +70,10 @@ class Gate:
             self.waking,
             settings.gateway.aliases,
         )
-        self.limiter = Limiter(settings.gateway_path.with_name(BOARD), settings.gateway_path)
+        self.limiter = Limiter(
+            settings.gateway_path.with_name(BOARD), settings.gateway_path,
+            shared=self.link is not None, strict=settings.gateway.strict_limits,
+        )  # fmt: skip
         self.limiter.everywhere = settings.gateway_store
         self.refused = Refused(self.limiter.refused, self.writer)
         self.spending = Spending(self.limiter, self.providers, self.litellm)

@@ -90,6 +90,13 @@ def m011_refused(db: Database) -> None:
     )
 
 
+@MIGRATIONS()
+def m012_shares(db: Database) -> None:
+    """Which host may use how much of a limit: written in the shared store only. Numbers, as the board has them."""
+    for statement in SHARES.split(";;"):
+        db.execute(statement)
+
+
 SCHEMA_1 = """
 CREATE TABLE keys (
     id INTEGER PRIMARY KEY,
@@ -227,4 +234,22 @@ CREATE TRIGGER teams_added AFTER INSERT ON teams BEGIN UPDATE key_changes SET ge
 CREATE TRIGGER teams_changed AFTER UPDATE ON teams BEGIN UPDATE key_changes SET generation = generation + 1; END;;
 CREATE TRIGGER teams_gone AFTER DELETE ON teams BEGIN UPDATE key_changes SET generation = generation + 1; END;;
 CREATE INDEX audit_subject ON audit (subject, id)
+"""
+
+SHARES = """
+CREATE TABLE limit_hosts (
+    host INTEGER NOT NULL,
+    seen_at REAL NOT NULL,
+    PRIMARY KEY (host)
+);;
+CREATE TABLE limit_shares (
+    subject INTEGER NOT NULL,
+    meter INTEGER NOT NULL,
+    period INTEGER NOT NULL,
+    host INTEGER NOT NULL,
+    share INTEGER NOT NULL,
+    used INTEGER NOT NULL,
+    want INTEGER NOT NULL,
+    PRIMARY KEY (subject, meter, period, host)
+)
 """

@@ -1,7 +1,10 @@
 """What may be spent on proprietary models: by a model and a provider as the providers file says, by keys and teams."""
 
+from functools import partial
+
 from gateway.auth.limiter import Limiter
 from gateway.auth.limits import Limits
+from gateway.auth.refusal import Short
 from gateway.auth.subjects import Subject
 from gateway.call import Call
 from gateway.providers import ProviderModel, Providers
@@ -14,7 +17,7 @@ class Spending:
         self._providers = providers
         self._litellm = litellm
 
-    def check(self, call: Call, model: ProviderModel) -> None:
+    async def check(self, call: Call, model: ProviderModel) -> None:
         """Before the provider is asked; the dearest answer is reserved until the true cost is known. ApiError(429)."""
         whole = self._providers.limits.get(model.provider)
         wanted = [("model", model.name, Limits(cost_per_day=model.spend_per_day))]
@@ -22,7 +25,11 @@ class Spending:
             limits = Limits(cost_per_day=whole.spend_per_day, cost_per_month=whole.spend_per_month)
             wanted.append(("provider", model.provider, limits))
         subjects = tuple(Subject.of(*one) for one in wanted if one[2])
-        self._limiter.spend(call, subjects, lambda asked, answered: self._price(model, asked, answered))
+        spend = partial(self._limiter.spend, call, subjects, partial(self._price, model))
+        try:
+            spend()
+        except Short as short:  # other hosts may give some of their share
+            await self._limiter.later(call, short, spend)
 
     def _price(self, model: ProviderModel, asked: int, answered: int) -> float:
         """0 when nobody knows it before."""

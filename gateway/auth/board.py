@@ -12,13 +12,17 @@ makes limits exact. Two rules make kill -9 harmless at any line:
 import fcntl
 import mmap
 import os
+import secrets
 import struct
 from hashlib import blake2b
 from pathlib import Path
 
-from gateway.auth import windows
+from gateway.auth import shares, windows
 
-MAGIC = 0x6461797A65726F31
+BOARD = "limits.board"
+"""Beside gateway.db."""
+
+MAGIC = 0x6461797A65726F32
 HEAD = 64
 VERSION_AT, WORKERS_AT, SUBJECTS_AT = 0, 1, 2
 
@@ -26,7 +30,7 @@ MOST_WORKERS = 128
 MOST_SUBJECTS = 8192
 
 NAME, LOADED = 0, 1
-TOKENS_HELD = windows.SIZE + 2
+TOKENS_HELD = shares.LIMIT + shares.SIZE
 COSTS_HELD = TOKENS_HELD + MOST_WORKERS
 STRIDE = COSTS_HELD + MOST_WORKERS
 SIZE = (HEAD + MOST_SUBJECTS * STRIDE) * 8
@@ -65,6 +69,10 @@ class Board:
         if at is None:
             at = self._known[subject] = self._find(_hashed(subject))
         return at
+
+    def lines(self) -> range:
+        """Where each subject's words are."""
+        return range(HEAD, HEAD + self.words[SUBJECTS_AT] * STRIDE, STRIDE)
 
     def is_new(self, at: int) -> bool:
         """Do its sums have to be read from the ledger?"""
@@ -117,13 +125,15 @@ class Board:
         words = memoryview(mapped).cast("q")
         if words[VERSION_AT] != MAGIC:
             words[WORKERS_AT] = words[SUBJECTS_AT] = 0
+            words[shares.HOST_AT] = secrets.randbits(62) + 1
             words[VERSION_AT] = MAGIC
         return mapped, words
 
     def _join(self) -> int:
         count = self.words[WORKERS_AT]
         if all(self._is_free(n) for n in range(count)):  # nobody else is here: sums come from the ledger again
-            for at in self._lines():
+            self.words[shares.UNTIL_AT] = 0  # the clock may be another boot's
+            for at in self.lines():
                 self.words[at + LOADED] = 0
                 windows.forget(self.words, at)
         for n in range(MOST_WORKERS):
@@ -147,18 +157,17 @@ class Board:
         words[SUBJECTS_AT] = count + 1
         return at
 
-    def _lines(self) -> range:
-        return range(HEAD, HEAD + self.words[SUBJECTS_AT] * STRIDE, STRIDE)
-
     def _holds(self, worker: int) -> bool:
         columns = (TOKENS_HELD + worker, COSTS_HELD + worker)
-        return any(self.words[at + column] for at in self._lines() for column in columns)
+        return any(self.words[at + column] for at in self.lines() for column in columns)
 
     def _clear(self, worker: int) -> None:
         """What its owner had committed to the ledger and not yet booked here is read from there by who comes next."""
-        for at in self._lines():
-            if self.words[at + TOKENS_HELD + worker] or self.words[at + COSTS_HELD + worker]:
+        for at in self.lines():
+            tokens, cost = self.words[at + TOKENS_HELD + worker], self.words[at + COSTS_HELD + worker]
+            if tokens or cost:
                 self.words[at + LOADED] = 0
+                shares.keep_held(self.words, at, tokens, cost)
                 self.words[at + TOKENS_HELD + worker] = 0
                 self.words[at + COSTS_HELD + worker] = 0
 

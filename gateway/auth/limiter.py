@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gateway.auth import refusal, store, windows
+from gateway.auth import refusal, shares, store, windows
 from gateway.auth.board import Board, BoardFull
 from gateway.auth.estimate import answer_tokens, prompt_tokens
 from gateway.auth.key import Key
@@ -26,6 +26,11 @@ from gateway.store import StoreError, Where, read_only
 LOOK_S = 1.0
 CHECK_S = 60.0
 
+PATIENCE_S = 1.0
+"""So long a call waits for a larger share, looking every AGAIN_S; no more than MOST_WAITING do in each worker."""
+AGAIN_S = 0.03
+MOST_WAITING = 256
+
 Lines = list[tuple[Subject, int]]
 """Subjects, and where they are on the board."""
 
@@ -33,14 +38,27 @@ Lines = list[tuple[Subject, int]]
 class Limiter:
     """Implements admission.Check. One of each worker, on its event loop's thread."""
 
-    def __init__(self, board: Path, database: Where, clock: Callable[[], float] = time.time, hear: Callable = note):
-        """`hear(event, fields)` is told of each refusal. Raises OSError when the board can't be had."""
+    def __init__(
+        self,
+        board: Path,
+        database: Where,
+        clock: Callable[[], float] = time.time,
+        hear: Callable = note,
+        shared: bool = False,
+        strict: bool = False,
+    ):
+        """`hear(event, fields)` is told of each refusal. `shared`: other hosts have shares of the same limits;
+        `strict` is for while their database is away. Raises OSError when the board can't be had."""
         self._board = Board(board)
         self._database = database
         self.everywhere: Where = database
         """Where `check` looks: a store that several hosts share knows what the others used."""
         self._clock = clock
         self._hear = hear
+        self._shared = shared
+        self._strict = strict
+        self._waiting = 0
+        self._told: dict[str, Subject] = {}
         self._tickets: dict[str, Ticket] = {}
         self._subjects: dict[int, tuple[Key, tuple[Subject, ...]]] = {}
         self.refused: Counter[tuple[str, str]] = Counter()
@@ -69,6 +87,22 @@ class Limiter:
         cost = int(price(asked, answered) * NANO)
         self._admit(call, ticket or Ticket(asked + answered), subjects, cost)
 
+    async def later(self, call: Call, short: refusal.Short, again: Callable[[], None]) -> None:
+        """Until this host's share has grown and `again` lets the call in; or raise what it raised last."""
+        deadline = time.monotonic() + PATIENCE_S
+        self._waiting += 1
+        try:
+            while time.monotonic() < deadline and self._waiting <= MOST_WAITING:
+                await asyncio.sleep(AGAIN_S)
+                try:
+                    return again()
+                except refusal.Short as still:
+                    short = still
+        finally:
+            self._waiting -= 1
+        self._refuse(call, short.refused)
+        raise short.refused
+
     def after(self, call: Call) -> None:
         """Book what the call has really used and give its reservation back."""
         if (ticket := self._tickets.pop(call.id, None)) is None:
@@ -89,6 +123,9 @@ class Limiter:
                 if subject.budgets:
                     windows.today(words, at, now)
                     windows.spend(words, at, call.at, known, cost)
+                    if self._shared:
+                        shares.today(words, at, now)
+                        shares.spend(words, at, call.at, known, cost)
                     self._board.hold(at, -ticket.tokens, -ticket.cost)
         finally:
             self._board.unlock()
@@ -165,6 +202,8 @@ class Limiter:
             for _, at in lines:
                 ticket.step = windows.turn(words, at, now)
             self._check(call, lines, already, ticket.tokens, cost, now)
+            if self._shared:
+                self._check_shares(call, lines, already, ticket.tokens, cost, now)
             for subject, at in lines:
                 windows.book(words, at, REQUESTS, ticket.step, 1)
                 windows.book(words, at, TOKENS, ticket.step, ticket.tokens)
@@ -195,13 +234,35 @@ class Limiter:
                 if subject.budgets:
                     refusal.of_costs(subject.whose, subject.limits, words, at, board.costs_held(at), cost, now)
         except refusal.OverLimit as refused:
+            refused.subject = subject
             call.lines += refusal.headers(lines, words)
-            self._refuse(call, subject, refused)
+            self._refuse(call, refused)
             raise
 
-    def _refuse(self, call: Call, subject: Subject, refused: refusal.OverLimit) -> None:
+    def _check_shares(self, call: Call, lines: Lines, already: Lines, tokens: int, cost: int, now: float) -> None:
+        """Raises OverLimit, or Short when there may be more in a moment."""
+        board, words, ticks = self._board, self._board.words, shares.milliseconds()
+        whole, money = shares.needs(1, max(tokens, 1), max(cost, 1)), shares.needs(0, 0, max(cost, 1))
+        for wanted, some in ((whole, lines), (money, already)):
+            for subject, at in some:
+                if self._told.get(subject.line) is not subject:
+                    shares.set_limits(words, at, subject.limits)
+                    self._told[subject.line] = subject
+                if subject.budgets:
+                    shares.today(words, at, now)
+                used = shares.used(words, at, board.held(at), board.costs_held(at))
+                if meters := shares.lacking(words, at, wanted, used, self._strict, ticks):
+                    refused = refusal.of_share(subject, words, at, meters[0], used[meters[0]], now)
+                    if not shares.hopeless(words, at, meters, wanted, used, ticks):
+                        raise refusal.Short(refused)
+                    call.lines += refusal.headers(lines, words)
+                    self._refuse(call, refused)
+                    raise refused
+
+    def _refuse(self, call: Call, refused: refusal.OverLimit) -> None:
         """A log line, and no row: whoever hammers against a limit must not make the ledger grow."""
         call.settled = True
+        subject = refused.subject
         self.refused[subject.kind, refused.limit] += 1
         self._hear(
             "refused.limit", {"id": call.id, "key": call.caller.prefix, "of": subject.line, "limit": refused.limit}

@@ -5,8 +5,8 @@ Errors and headers are OpenAI's: its clients, and Anthropic's, wait for `Retry-A
 
 from collections.abc import Iterable
 
-from gateway.auth import windows
-from gateway.auth.limits import Limits
+from gateway.auth import shares, windows
+from gateway.auth.limits import NAMES, Limits
 from gateway.auth.subjects import Subject
 from gateway.auth.windows import (
     DAY_COST,
@@ -28,11 +28,14 @@ HEADERS = (
     f"x-ratelimit-reset-{{0}}: {windows.WINDOW_S}s\r\n"
 )
 OF_MINUTE = (
-    ("requests_per_minute", REQUESTS, HEADERS.format("requests").encode()),
-    ("tokens_per_minute", TOKENS, HEADERS.format("tokens").encode()),
+    ("requests_per_minute", REQUESTS, shares.OTHERS, HEADERS.format("requests").encode()),
+    ("tokens_per_minute", TOKENS, shares.OTHERS + 1, HEADERS.format("tokens").encode()),
 )
 OF_TOKENS = (("tokens_per_day", DAY_TOKENS, day_ends_s), ("tokens_per_month", MONTH_TOKENS, month_ends_s))
 OF_COSTS = (("cost_per_day", DAY_COST, day_ends_s), ("cost_per_month", MONTH_COST, month_ends_s))
+
+OTHERS_S = 10
+"""When a minute's limit was used up on other hosts, too: somewhere something is outdated by then."""
 
 
 class OverLimit(ApiError):
@@ -41,6 +44,34 @@ class OverLimit(ApiError):
     def __init__(self, sentence: str, code: str, limit: str, retry_after_s: int | None):
         super().__init__(429, sentence, "rate_limit_error", code, retry_after_s)
         self.limit = limit
+        self.subject: Subject | None = None
+
+
+class Short(Exception):
+    """This host's share of a limit is used up. Other hosts may give some of theirs within a moment; if they don't,
+    `refused` is what the caller hears."""
+
+    def __init__(self, refused: OverLimit):
+        super().__init__(str(refused))
+        self.refused = refused
+
+
+def of_share(subject: Subject, words: Words, at: int, meter: int, used: int, now: float) -> OverLimit:
+    """The sentence is the limit's: how hosts share it is no business of a caller's."""
+    name, whose = NAMES[meter], subject.whose
+    most, used = getattr(subject.limits, name), used + words[at + shares.OTHERS + meter]
+    if meter < shares.MINUTE:
+        say, ring = ((_requests, REQUESTS), (_tokens, TOKENS))[meter]
+        alone = windows.wait_s(words, at, ring, 1, now) if windows.used(words, at, ring) else OTHERS_S
+        refused = say(whose, most, min(alone, OTHERS_S))
+    else:
+        wait = (day_ends_s if name.endswith("day") else month_ends_s)(now)
+        if name.startswith("tokens"):
+            refused = _spent(whose, name, f"{most:,} tokens", f"{max(0, most - used):,} are left", wait)
+        else:
+            refused = _spent(whose, name, f"a cost of {most:g}", f"{max(0.0, most - used / NANO):.4g} is left", wait)
+    refused.subject = subject
+    return refused
 
 
 def of_minute(whose: str, limits: Limits, words: Words, at: int, tokens: int, now: float) -> None:
@@ -48,9 +79,7 @@ def of_minute(whose: str, limits: Limits, words: Words, at: int, tokens: int, no
     if (most := limits.requests_per_minute) is not None:
         excess = windows.used(words, at, REQUESTS) + 1 - most
         if excess > 0:
-            wait = windows.wait_s(words, at, REQUESTS, excess, now)
-            sentence = f"{whose} may make {most:,} requests a minute, and has. Try again in {wait} s."
-            raise OverLimit(sentence, "rate_limit_exceeded", "requests_per_minute", wait)
+            raise _requests(whose, most, windows.wait_s(words, at, REQUESTS, excess, now))
     if (most := limits.tokens_per_minute) is not None:
         if tokens > most:
             sentence = (
@@ -60,9 +89,7 @@ def of_minute(whose: str, limits: Limits, words: Words, at: int, tokens: int, no
             raise OverLimit(sentence, "request_too_large", "tokens_per_minute", None)
         excess = windows.used(words, at, TOKENS) + max(tokens, 1) - most
         if excess > 0:
-            wait = windows.wait_s(words, at, TOKENS, excess, now)
-            sentence = f"{whose} may use {most:,} tokens a minute. Try again in {wait} s, or set a smaller max_tokens."
-            raise OverLimit(sentence, "rate_limit_exceeded", "tokens_per_minute", wait)
+            raise _tokens(whose, most, windows.wait_s(words, at, TOKENS, excess, now))
 
 
 def of_tokens(whose: str, limits: Limits, words: Words, at: int, held: int, tokens: int, now: float) -> None:
@@ -86,17 +113,27 @@ def of_costs(whose: str, limits: Limits, words: Words, at: int, held: int, cost:
 def headers(lines: Iterable[tuple[Subject, int]], words: Words) -> bytes:
     """x-ratelimit-…, of whoever has the least left in the rings, which must have been turned."""
     said = b""
-    for name, ring, template in OF_MINUTE:
+    for name, ring, others, template in OF_MINUTE:
         least = None
         for subject, at in lines:
             most = getattr(subject.limits, name)
             if most is not None:
-                left = most - windows.used(words, at, ring)
+                left = most - windows.used(words, at, ring) - words[at + others]
                 if least is None or left < least:
                     least, of = left, most
         if least is not None:
             said += template % (of, max(0, least))
     return said
+
+
+def _requests(whose: str, most: int, wait: int) -> OverLimit:
+    sentence = f"{whose} may make {most:,} requests a minute, and has. Try again in {wait} s."
+    return OverLimit(sentence, "rate_limit_exceeded", "requests_per_minute", wait)
+
+
+def _tokens(whose: str, most: int, wait: int) -> OverLimit:
+    sentence = f"{whose} may use {most:,} tokens a minute. Try again in {wait} s, or set a smaller max_tokens."
+    return OverLimit(sentence, "rate_limit_exceeded", "tokens_per_minute", wait)
 
 
 def _spent(whose: str, name: str, most: str, left: str, wait: int) -> OverLimit:

@@ -13,9 +13,11 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
+from gateway.auth.board import BOARD
 from gateway.log import say
 from gateway.shared.copying import publish_routing, pull_keys, push_presence, ship_usage, take_routing
 from gateway.shared.joining import join
+from gateway.shared.leasing import Leaser
 from gateway.shared.postgres import Connection as Postgres
 from gateway.store import StoreError, connect, open_store, read_only
 from lifecycle.migrations import MIGRATIONS
@@ -75,7 +77,8 @@ class Link:
             join(local, opened.conn)
 
     def _run(self) -> None:
-        with open(self._local.with_name("shared.lock"), "w") as lock:
+        with open(self._local.with_name("shared.lock"), "w") as lock, contextlib.ExitStack() as leading:
+            leases = False
             while not self._ended.is_set():
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -85,6 +88,9 @@ class Link:
                     continue
                 try:
                     self._join()
+                    if not leases:
+                        leading.enter_context(Leaser(self._local.with_name(BOARD), self._shared))
+                        leases = True
                     self._copy()
                 except (StoreError, OSError, ValueError) as error:
                     self._say(f"The shared database can't be used: {str(error)[:300]}.")

@@ -103,8 +103,7 @@ def _trigger(sql: str) -> Iterator[str]:
         raise ValueError(f"This trigger has no counterpart in Postgres yet: {sql}")
     name, event, table, body = found.groups()
     yield (
-        f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql"
-        f" AS $$ BEGIN {body} RETURN NULL; END $$"
+        f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NULL; END $$"
     )
     yield f"CREATE OR REPLACE TRIGGER {name} AFTER {event} ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()"
 
