@@ -1,7 +1,7 @@
-"""A small site for the swap under load: the embedded scheduler, real Transformers servers, the real gateway.
+"""A small site for stories about requests: the embedded scheduler, real Transformers servers, the real gateway.
 
-What is left out is what a swap does not touch: the Hub (weights are copied), Slack, and the Gauntlet (every deployment
-passes at once).
+What is left out is what these stories do not touch: the Hub (weights are copied), Slack, and the Gauntlet (every
+deployment passes at once).
 """
 
 import contextlib
@@ -14,6 +14,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from bot.world import Parts, build
 from gateway import keys, store
@@ -28,6 +29,10 @@ from lifecycle.settings import Settings, load
 from tests.story.conftest import ENGINE, SHELF
 from tests.waiting import until
 
+S = TypeVar("S", bound="Site")
+
+NOBODY = "http://127.0.0.1:9"
+
 SWAP = """
 [swap]
 steps = [25, 100]
@@ -37,17 +42,23 @@ worse_ttft = 100
 """
 
 
+def addresses(port: int, slack_api: str = NOBODY) -> config.Addresses:
+    """The gateway's port and perhaps Slack's; nobody listens at the others."""
+    nobody = dict.fromkeys(("hub", "github", "judge"), NOBODY)
+    return config.Addresses(**nobody, slack_api=slack_api, mail_port=9, gateway_port=port)
+
+
 class Site:
     """`settings`, `parts` and a gateway; `tick()` takes a round and lets everybody pass the Gauntlet."""
 
+    weights = SHELF / "good"
+    swap = SWAP
+
     def __init__(self, folder: Path):
         self.folder = folder
-        port, nobody = free_ports(1)[0], "http://127.0.0.1:9"
-        at = config.Addresses(hub=nobody, github=nobody, slack_api=nobody, mail_port=9, judge=nobody, gateway_port=port)
-        text = config.settings(folder, at, slurm=False, engine=ENGINE, research_user="bob", gpu_memory=8_000_000,
-                               ladder=["transformers"])  # fmt: skip
+        port = free_ports(1)[0]
         self.config = folder / "dayzero.toml"
-        self.config.write_text(text + SWAP)
+        self.config.write_text(self.configuration(port) + self.swap)
         (folder / "providers.toml").write_text("")
         self.settings: Settings = load(self.config, {})
         self.url = f"http://127.0.0.1:{port}"
@@ -55,6 +66,11 @@ class Site:
         self.parts: Parts = build(self.settings)
         self.gateway: Process | None = None
         self.stumbles: tuple[str, ...] = ()
+
+    def configuration(self, port: int) -> str:
+        """The text of dayzero.toml but for [swap]."""
+        return config.settings(self.folder, addresses(port), slurm=False, engine=ENGINE, research_user="bob",
+                               gpu_memory=8_000_000, ladder=["transformers"])  # fmt: skip
 
     def up(self) -> None:
         argv = [sys.executable, "-m", "bot.cli", "gateway"]
@@ -72,7 +88,7 @@ class Site:
 
     def deploy(self, repo: str, revision: str) -> str:
         """Weights published as a caching job would, the plan approved; its id."""
-        good, target = SHELF / "good", model_folder(self.settings.site.shared, repo, revision)
+        good, target = self.weights, model_folder(self.settings.site.shared, repo, revision)
         shutil.copytree(good, target)
         size = sum(path.stat().st_size for path in good.glob("*.safetensors"))
         write_json(target / "manifest.json", {"bytes": size})
@@ -112,8 +128,8 @@ class Site:
 class Load:
     """Callers who ask one question after the other, every second one as a stream, and keep what they got."""
 
-    def __init__(self, site: Site, model: str, callers: int = 3):
-        self._site, self._model = site, model
+    def __init__(self, site: Site, model: str, callers: int = 3, prompt: str = "Hello?"):
+        self._site, self._model, self._prompt = site, model, prompt
         self._stop = threading.Event()
         self.answers: list[tuple[int, str]] = []
         self._threads = [threading.Thread(target=self._ask, args=(n,), daemon=True) for n in range(callers)]
@@ -132,7 +148,7 @@ class Load:
     def _ask(self, n: int) -> None:
         while not self._stop.is_set():
             n += 1
-            body = {"model": self._model, "messages": [{"role": "user", "content": "Hello?"}], "max_tokens": 4,
+            body = {"model": self._model, "messages": [{"role": "user", "content": self._prompt}], "max_tokens": 4,
                     "temperature": 0, "stream": n % 2 == 0}  # fmt: skip
             headers = {"Authorization": f"Bearer {self._site.key}", "Content-Type": "application/json"}
             path = f"{self._site.url}/v1/chat/completions"
@@ -149,11 +165,11 @@ class Load:
 
 
 @contextlib.contextmanager
-def site_in(folder: Path) -> Iterator[Site]:
+def site_in(folder: Path, kind: type[S] = Site) -> Iterator[S]:
     """A site that is up, and gone afterwards with everything it started."""
     before = os.environ.get("DAYZERO_CONFIG")
     os.environ["DAYZERO_CONFIG"] = str(folder / "dayzero.toml")  # what finds the jobs' processes again
-    site = Site(folder)
+    site = kind(folder)
     try:
         site.up()
         yield site

@@ -38,6 +38,11 @@ def asked_of(site: Site) -> dict[str, list[int]]:
 
 def test_no_request_is_lost(site: Site) -> None:
     """Canary, takeover, rollback, a second swap to its end: every request answered, each once in the ledger."""
+    swap_under_load(site)
+
+
+def swap_under_load(site: Site) -> None:
+    """What is promised of a swap, on any site."""
     ledger = site.parts.ledger
     elder = site.deploy(MODEL, "a" * 40)
     second, third = site.deploy(f"{MODEL}-fp8", "b" * 40), site.deploy(f"{MODEL}-awq", "c" * 40)

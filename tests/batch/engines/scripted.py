@@ -18,7 +18,8 @@ SCRIPT is a JSON object; each key is one behaviour, all may be left out:
     folder       where it writes starts, pids (one file each) and finds the files named above
     plain        serve as Transformers does: no /metrics
 
-A completion whose prompt is "slow N" takes N seconds; it runs meanwhile and generates a token every tenth.
+A completion whose prompt (of a chat: its last message) is "slow N" takes N seconds; it runs meanwhile and generates a
+token every tenth. Who asks for a stream gets one.
 """
 
 import argparse
@@ -139,7 +140,7 @@ class Requests(http.server.BaseHTTPRequestHandler):
             return
         with lock:
             running += 1
-        words = str(body.get("prompt", "")).split()
+        words = str(body.get("prompt") or body.get("messages", [{}])[-1].get("content", "")).split()
         until = time.monotonic() + (float(words[1]) if words[:1] == ["slow"] else 0)
         while freezing or time.monotonic() < until:
             time.sleep(0.1)
@@ -148,11 +149,19 @@ class Requests(http.server.BaseHTTPRequestHandler):
         with lock:
             running -= 1
             generated += 1
-        said = {"text": "ok", "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}
-        self.answer(200, json.dumps({"choices": [said], "usage": {"completion_tokens": 1}}))
+        said = {"index": 0, "text": "ok", "finish_reason": "stop"}
+        usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+        message = {"role": "assistant", "content": "ok"}
+        if body.get("stream"):
+            chunks = ({"choices": [said | {"delta": message}]}, {"choices": [], "usage": usage})
+            lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
+            self.answer(200, "".join([*lines, "data: [DONE]\n\n"]), "text/event-stream")
+        else:
+            self.answer(200, json.dumps({"choices": [said | {"message": message}], "usage": usage}))
 
-    def answer(self, status: int, text: str) -> None:
+    def answer(self, status: int, text: str, kind: str = "application/json") -> None:
         self.send_response(status)
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text.encode())

@@ -1,0 +1,90 @@
+"""The site of the stories on a real Slurm: our jobs are real, the gateway is, and the engine is the scripted one.
+
+It answers in milliseconds, so that the stories are about Slurm and about requests, not about loading.
+"""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from lab.campus import config
+from lab.slurm.cluster import Cluster
+from lifecycle import actions, deployments, queries, servers
+from lifecycle.records import Deployment, Server
+from lifecycle.scaling import Pace
+from lifecycle.world import Limits
+from tests.batch.hub_lab import CONFIG, noise
+from tests.batch.launching import ENGINE
+from tests.batch.slurm_town import Quick
+from tests.story.conftest import ENGINE as NO_ENGINE
+from tests.story.swap_site import NOBODY, SWAP, Site, addresses
+from tests.waiting import until
+
+SCRIPTED = f"""\
+[runtimes.vllm]
+engine = "vllm"
+command = {json.dumps([sys.executable, str(ENGINE), "serve"])}
+environment = {{ SCRIPT = '{{"folder": "engine"}}' }}
+"""
+
+
+class SlurmSite(Site):
+    """As Site; SLURM_CONF must be in the environment. `set` changes its numbers on the way."""
+
+    slack_api = NOBODY
+    swap = SWAP.replace("0.05", "0.02")
+
+    def __init__(self, folder: Path):
+        self.weights = folder / "weights"
+        self.weights.mkdir(parents=True)
+        (self.weights / "config.json").write_text(json.dumps(CONFIG))
+        (self.weights / "model.safetensors").write_bytes(noise(100_000))
+        super().__init__(folder)
+        self.parts = replace(self.parts, world=replace(self.parts.world, recipes=Quick(self.settings, {})))
+
+    def configuration(self, port: int) -> str:
+        text = config.settings(self.folder, addresses(port, self.slack_api), slurm=True, engine=NO_ENGINE,
+                               research_user="games", gpu_memory=8_000_000, ladder=["vllm"])  # fmt: skip
+        scripted = SCRIPTED.replace('"engine"}', f'"{self.folder / "engine"}"}}')
+        return text.replace(config.runtimes(NO_ENGINE), scripted)
+
+    def set(self, *, pace: Pace | None = None, limits: Limits | None = None) -> None:
+        """Other numbers from the next tick on."""
+        world = self.parts.world
+        changed = replace(world, pace=pace or world.pace, limits=limits or world.limits)
+        self.parts = replace(self.parts, world=changed)
+
+    def deployments(self) -> list[Deployment]:
+        return queries.deployments(self.parts.ledger.connection)
+
+    def servers(self, name: str) -> list[Server]:
+        return queries.servers_of(self.parts.ledger.connection, name)
+
+    def states(self, name: str) -> list[str]:
+        return [server.state for server in self.servers(name)]
+
+    def kinds(self, name: str) -> list[str]:
+        return [event.kind for event in queries.history(self.parts.ledger.connection, name)]
+
+    def serve(self, repo: str, revision: str = "a" * 40, seconds: float = 90) -> str:
+        """Deploy, and wait until everybody may call it and every gateway worker knows."""
+        name, db = self.deploy(repo, revision), self.parts.ledger.connection
+        self.tick_until(lambda: self.state(name) == deployments.PREVIEW, seconds, f"{repo} in preview")
+        until(lambda: self.parts.world.registry.serves(queries.generation(db)), 30, "the gateway to take it over")
+        return name
+
+    def retire(self, *names: str, seconds: float = 60) -> None:
+        """Its servers drain; the nodes are free afterwards."""
+        for name in names:
+            if self.state(name) not in (deployments.DRAINING, deployments.RETIRED):
+                actions.retire(self.parts.ledger, name, by="alice")
+        over = lambda: all(self.state(name) == deployments.RETIRED for name in names)  # noqa: E731
+        self.tick_until(over, seconds, f"the end of {names}")
+        gone = lambda: all(state == servers.GONE for name in names for state in self.states(name))  # noqa: E731
+        assert gone(), [self.states(name) for name in names]
+
+
+def our_jobs(cluster: Cluster) -> list[str]:
+    """The names of our jobs that Slurm has in its queue."""
+    return [name for name in cluster.ask("squeue", "-h", "-q", "serving", "-o", "%j").split() if name[:3] == "dz-"]
