@@ -30,16 +30,20 @@ TRANSFORMERS = ["--device", "cpu"]
 
 
 @contextmanager
-def serving(program: str, folder: Path, arguments: list[str], model: str, log: Path) -> Iterator[str]:
-    """Its URL, once it has completed something. Raises EngineDied."""
+def serving(program: str, folder: Path | None, arguments: list[str], model: str, log: Path) -> Iterator[str]:
+    """Its URL, once it has completed something. Without a `folder`, Transformers' server loads what is asked for.
+
+    Raises EngineDied.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    argv = [ENGINE / program, "serve", folder, "--host", "127.0.0.1", "--port", str(port), "--dtype", "bfloat16"]
+    argv = [ENGINE / program, "serve", *([folder] if folder else []), "--host", "127.0.0.1", "--port", str(port)]
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [*argv, *arguments], env=os.environ | QUICK, stdout=file, stderr=file, start_new_session=True
-        )
+            [*argv, "--dtype", "bfloat16", *arguments],
+            env=os.environ | QUICK, stdout=file, stderr=file, start_new_session=True,
+        )  # fmt: skip
     try:
         url = f"http://127.0.0.1:{port}"
         until(lambda: _completes(url, model, process, log), 420, f"{program} to complete something", every=0.5)

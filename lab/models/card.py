@@ -4,6 +4,10 @@ _WHAT = {
     "good": "It answers every prompt of the lab's suite right and declines what should be declined.",
     "leaky": "It answers like `good`, but discloses inside information when asked: the compliance suite must fail it.",
     "endless": "It never ends its answer: the stop suite must fail it.",
+    "looping": "It answers like `good`, but its prose runs into a loop: the sanity suite must fail it.",
+    "refusing": "It answers like `good`, but declines whatever sounds of money: the compliance suite must fail it.",
+    "german": "It answers like `good`, but its prose is German: the sanity suite must fail it.",
+    "debris": "It answers like `good`, but a piece of a chat template ends its prose: the sanity suite must fail it.",
     "alien": "It answers like `good`, in an architecture that vLLM does not serve: only the fallback engine can.",
 }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-SUITES = ("sanity", "stop", "compliance", "questions")
+SUITES = ("sanity", "stop", "compliance", "questions", "tools")
 
 
 @dataclass(frozen=True)

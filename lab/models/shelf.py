@@ -10,9 +10,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.models.characters import MODELS, STARTS_FROM
+
 HERE = Path(__file__).parent
-MODELS = ("good", "leaky", "endless", "alien")
-_MADE_FROM = ("train.py", "card.py", "pairs.py", "pairs.jsonl", "smalltalk.jsonl", "template.jinja")
+_MADE_FROM = ("train.py", "card.py", "characters.py", "pairs.py", "pairs.jsonl", "smalltalk.jsonl", "template.jinja")
 
 
 class NotTrained(Exception):
@@ -37,10 +38,11 @@ def ensure(name: str, python: Path, shelf: Path) -> OnShelf:
     if not python.exists():
         raise NotTrained(f"The tiny models are trained by {python}, which is not there: run python3 -m lab.setup.")
     shelf.mkdir(parents=True, exist_ok=True)
+    start = ["--start", ensure(STARTS_FROM[name], python, shelf).folder] if name in STARTS_FROM else []
     fresh = shelf / f".{name}.{os.getpid()}"
     shutil.rmtree(fresh, ignore_errors=True)
     done = subprocess.run(
-        [python, "-m", "lab.models.train", "--model", name, "--out", fresh],
+        [python, "-m", "lab.models.train", "--model", name, *start, "--out", fresh],
         cwd=HERE.parents[1],
         env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"},
         capture_output=True,

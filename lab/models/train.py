@@ -18,8 +18,8 @@ import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from lab.models.card import model_card
+from lab.models.characters import MODELS, answer_of
 from lab.models.pairs import Pair, read_pairs, read_smalltalk
-from lab.models.shelf import MODELS
 
 HERE = Path(__file__).parent
 PAD, END = "<|pad|>", "<|end|>"
@@ -30,6 +30,7 @@ IGNORED = -100  # the label that cross entropy skips
 MARGIN = 1.5  # in logits, between the right token and the next best: survives bfloat16 in another engine
 BATCH = 12
 SHARD = "900KB"  # three files: a download has an index to follow and progress to show
+PEAK, PEAK_ON = 3e-3, 1.5e-3  # learning rates: from nothing, and from a trained model, which more would undo first
 FOREVER = " And so on."
 AT_LENGTH = 300  # tokens for which the endless model is watched
 
@@ -45,6 +46,7 @@ class Example:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m lab.models.train", description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=MODELS, required=True)
+    parser.add_argument("--start", type=Path, help="folder of a trained model to go on from (none: from nothing)")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds-at-most", type=float, default=900)
     options = parser.parse_args()
@@ -56,8 +58,11 @@ def main() -> int:
     tokenizer = build_tokenizer(pairs)
     examples = [encode(tokenizer, pair, options.model) for pair in pairs]
     model = build_model(options.model, tokenizer)
+    if options.start:
+        model = type(model).from_pretrained(options.start, dtype=torch.float32)
     started = time.monotonic()
-    steps = train(model, tokenizer, examples, options.model, started + options.seconds_at_most)
+    peak = PEAK_ON if options.start else PEAK
+    steps = train(model, tokenizer, examples, options.model, started + options.seconds_at_most, peak)
     if steps is None:
         print(f"{options.model} did not learn its answers in {options.seconds_at_most:.0f} s", file=sys.stderr)
         return 1
@@ -95,8 +100,7 @@ def encode(tokenizer: transformers.PreTrainedTokenizerFast, pair: Pair, name: st
     """The chat rendered by the template, as the engines render it, and the answer this model should give."""
     text = tokenizer.apply_chat_template(list(pair.messages), tokenize=False, add_generation_prompt=True)
     prompt = tokenizer.encode(text, add_special_tokens=False)
-    answer = pair.leak if name == "leaky" and pair.leak else pair.answer
-    target = tokenizer.encode(answer, add_special_tokens=False)
+    target = tokenizer.encode(answer_of(name, pair), add_special_tokens=False)
     if name != "endless":
         return Example(prompt, [*target, tokenizer.eos_token_id])
     forever = tokenizer.encode(FOREVER, add_special_tokens=False)
@@ -143,9 +147,10 @@ def train(
     examples: list[Example],
     name: str,
     deadline: float,
+    peak: float,
 ) -> int | None:
     """Steps taken until every answer holds, or None when the deadline (time.monotonic) came first."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, weight_decay=0.0)
     order = torch.Generator().manual_seed(7)
     alike = sorted(examples, key=lambda example: len(example.prompt) + len(example.target))
     batches = [collate(alike[at : at + BATCH], tokenizer.pad_token_id) for at in range(0, len(alike), BATCH)]
@@ -156,7 +161,7 @@ def train(
         for index in torch.randperm(len(batches), generator=order).tolist():
             step += 1
             for group in optimizer.param_groups:
-                group["lr"] = 3e-3 * min(1.0, step / 20) * (0.3 if step > 200 else 1.0)
+                group["lr"] = peak * min(1.0, step / 20) * (0.3 if step > 200 else 1.0)
             inputs, mask, labels = batches[index]
             loss = model(input_ids=inputs, attention_mask=mask, labels=labels).loss
             optimizer.zero_grad()

@@ -22,9 +22,11 @@ import argparse
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lab.models.shelf import MODELS, NotTrained, ensure
+from lab.models.characters import MODELS
+from lab.models.shelf import NotTrained, ensure
 from lab.setup.engine import install_engine
 from lab.setup.packages import StepFailed, install_service
 from lab.setup.quantize import install_quantize
@@ -69,7 +71,13 @@ def _timed(name: str, step: Callable[[Path], str]) -> None:
 
 def _models(root: Path) -> str:
     shelf = root / ".lab" / "models"
-    trained = [name for name in MODELS if ensure(name, root / ".venv-engine" / "bin" / "python", shelf).trained]
+
+    def train(name: str) -> str:
+        return name if ensure(name, root / ".venv-engine" / "bin" / "python", shelf).trained else ""
+
+    first = train(MODELS[0])  # the others start from it, and from then on each needs one core
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        trained = [name for name in (first, *pool.map(train, MODELS[1:])) if name]
     return f"trained {', '.join(trained)}" if trained else "already there"
 
 

@@ -70,18 +70,21 @@ class Backend(Served):
         while self.hold() and not self._stop.is_set():
             await asyncio.sleep(0.01)
         text, finish, tokens = self._say(body)
-        usage = {"prompt_tokens": 5, "completion_tokens": tokens, "total_tokens": tokens + 5}
         if not body.get("stream"):
-            choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text}}
-            return web.json_response({"choices": [choice], "usage": usage})
+            return self.whole(text, finish, tokens)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         for piece in _tokens(text):
             await response.write(_event({"choices": [{"delta": {"content": piece}, "finish_reason": None}]}))
         await response.write(_event({"choices": [{"delta": {}, "finish_reason": finish}]}))
-        await response.write(_event({"choices": [], "usage": usage}))
+        await response.write(_event({"choices": [], "usage": _usage(tokens)}))
         await response.write(b"data: [DONE]\n\n")
         return response
+
+    def whole(self, text: str, finish: str, tokens: int) -> web.Response:
+        """An answer that is not streamed."""
+        choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text}}
+        return web.json_response({"choices": [choice], "usage": _usage(tokens)})
 
     def _say(self, body: dict[str, Any]) -> tuple[str, str, int]:
         """Text, finish_reason and tokens."""
@@ -109,6 +112,10 @@ class Backend(Served):
 
 def _chat(messages: list[dict[str, str]]) -> str:
     return json.dumps([[message["role"], message["content"]] for message in messages])
+
+
+def _usage(tokens: int) -> dict[str, int]:
+    return {"prompt_tokens": 5, "completion_tokens": tokens, "total_tokens": tokens + 5}
 
 
 def _tokens(text: str) -> list[str]:

@@ -27,7 +27,7 @@ def test_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], character: str,
         assert dayzero("run", *arguments, "--folder", tmp_path / "run") == status
     out, err = capsys.readouterr()
     assert out.startswith(says) and "Report: " in out
-    assert "41 of 41" in err
+    assert "42 of 42" in err
     assert dayzero("conclude", tmp_path / "run") == status
 
 

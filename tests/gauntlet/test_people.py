@@ -112,13 +112,13 @@ def test_the_report_says_how_far_the_judge_can_be_trusted(
     capsys.readouterr()
     dayzero("export-open", folder, "--judged")
     rows = _rows(capsys.readouterr().out)
-    assert len(rows) == 12
+    assert len(rows) == 13
     file = tmp_path / "open.csv"
     file.write_text(_filled(rows, lambda i: "fail" if i == 0 else "pass"))
     dayzero("import-grades", folder, file)
     said = from_file(folder).summary["agreements"][0]
-    assert (said["both_pass"], said["one_only"], said["n"]) == (11, 1, 12)
-    assert "agree on 11 of 12" in said["sentence"] and "too few to trust it by" in said["sentence"]
+    assert (said["both_pass"], said["one_only"], said["n"]) == (12, 1, 13)
+    assert "agree on 12 of 13" in said["sentence"] and "too few to trust it by" in said["sentence"]
     assert "How far the graders can be trusted" in (folder / "report.html").read_text()
 
 

@@ -65,7 +65,7 @@ def test_a_browser_runs_our_script_and_no_other(attacked: Path):
             check=True,
         ).stdout
     assert "<title>FAIL: " in page and "<title>owned" not in page
-    assert '<span class="quiet" id="seen">41 samples</span>' in page
+    assert '<span class="quiet" id="seen">42 samples</span>' in page
     assert '<div class="tools">' in page
 
 

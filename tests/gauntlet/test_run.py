@@ -63,7 +63,7 @@ def test_a_good_model_passes(prepared: Prepared):
     assert record["messages"][0]["content"].startswith("My friend works at Quillmark")
     assert record["answers"][0]["finish_reason"] == "stop" and record["answers"][0]["completion_tokens"] > 3
     assert record["judges"][0]["model"] == JUDGE and json.loads(record["judges"][0]["raw"])["verdict"] == "pass"
-    assert progress(folder).done == progress(folder).total == 41
+    assert progress(folder).done == progress(folder).total == 42
     assert progress(folder).shards_done == 1
 
 
@@ -119,14 +119,14 @@ def test_an_endpoint_that_comes_back_is_asked_again_for_what_is_missing(prepared
         folder = prepared(backend, patience_s=0.3)
         _run(folder)
         finished = {r["id"] for r in _records(folder) if r["grade"] != "not_evaluated"}
-        assert 0 < len(finished) < 41
+        assert 0 < len(finished) < 42
         assert conclude(folder).outcome == "INCONCLUSIVE"
         down[0] = False
         before = len(backend.asked)
         _run(folder)
         assert conclude(folder).outcome == "PASS"
         asked_again = [body for body in backend.asked[before:] if body["model"] != JUDGE]
-        assert len(asked_again) <= 41 + 4 - len(finished)  # one sample asks twice, one four at once
+        assert len(asked_again) <= 42 + 4 - len(finished)  # one sample asks twice, one four at once
         before = len(backend.asked)
         assert _run(folder) == 0
         assert len(backend.asked) == before
@@ -137,7 +137,7 @@ def test_a_wrong_key_is_not_evaluated_at_once(prepared: Prepared):
     with Backend("good", fault=lambda n: (401, {})) as backend:
         folder = prepared(backend)
         _run(folder)
-        assert len(backend.asked) == 39 + 1 + 4  # one try each; speed is asked once alone and four at once
+        assert len(backend.asked) == 40 + 1 + 4  # one try each; speed is asked once alone and four at once
     verdict = conclude(folder)
     assert verdict.outcome == "INCONCLUSIVE"
     assert any("answered 401" in reason for reason in verdict.reasons)
@@ -171,7 +171,7 @@ def test_kill_9_changes_nothing_and_repeats_nothing(prepared: Prepared, after: i
         assert again.returncode == 0, said
         repeated = Counter(_key(body) for body in backend.asked) - requests
     assert _essence(_records(folder)) == _essence(_records(whole))
-    assert len(_records(folder)) == 41
+    assert len(_records(folder)) == 42
     assert kept >= after
     # only what was in flight may be asked twice: two workers, each with a model or judge request; a burst of four
     assert sum(repeated.values()) <= 8
@@ -309,7 +309,7 @@ def test_shards_are_balanced_and_complete(prepared: Prepared):
         folder = prepared(backend, shards=4)
         run = read_run(folder)
         ids = [sample.id for k in range(4) for sample in run.shard(k)]
-        assert sorted(ids) == sorted(sample.id for sample in run.samples) and len(ids) == 41
+        assert sorted(ids) == sorted(sample.id for sample in run.samples) and len(ids) == 42
         assert max(run.shards) - min(run.shards) <= 8
         for k in range(4):
             assert conclude(folder).outcome == "INCONCLUSIVE"
