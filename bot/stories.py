@@ -179,7 +179,8 @@ NOTICES: dict[str, Callable[[Event], str]] = {
 """Event kind → its sentence in the channel itself."""
 
 SAVE_YOUR_WORK = (
-    "Run your work under srun, save on SIGTERM, then call `scontrol requeue $SLURM_JOB_ID`: nothing is lost."
+    "Run your work under srun, save on SIGTERM, then call `scontrol requeue $SLURM_JOB_ID`: nothing is lost. "
+    "With submitit: `export SUBMITIT_PREEMPT_SIGNAL=TERM` before you submit."
 )
 
 

@@ -1,4 +1,4 @@
-"""Researchers' jobs: they train in steps, save a checkpoint when told to stop, and go on from it after a requeue."""
+"""Researchers' jobs: the template they are given, around a training that saves when told to stop, and resumes."""
 
 import os
 import pwd
@@ -11,7 +11,10 @@ from lab.slurm.commands import ask
 from lab.slurm.errors import SlurmLabError
 
 TRAINING = Path(__file__).with_name("training.py")
-"""The job script; it runs on the standard library of the distribution's Python."""
+"""It runs on the standard library of the distribution's Python."""
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "sbatch_templates" / "research.sbatch"
+"""What researchers copy: it runs its arguments under srun."""
 
 
 def submit(
@@ -22,7 +25,7 @@ def submit(
     gpus: int = 1,
     partition: str = "research",
 ) -> int:
-    """Submit a requeueable one-node job of QOS research as `user`; its job id.
+    """Submit the template with a training as a one-node job of QOS research, as `user`; its job id.
 
     `user` is a system account and one of the cluster's researchers (the first of them by default), so that the job
     belongs to somebody else than the service. The job trains for `seconds` in all, over its restarts.
@@ -46,12 +49,11 @@ def submit(
         "--nodes=1",
         "--cpus-per-task=2",
         f"--gres=gpu:{cluster.shape.gpu_type}:{gpus}",
-        "--requeue",
-        "--open-mode=append",
         f"--chdir={home}",
         f"--output={home}/%x-%j.log",
         f"--export=PATH={probe.SEARCH_PATH},TRAIN_SECONDS={seconds:g}",
-        str(_script(home)),
+        str(_copy(TEMPLATE, home)),
+        str(_copy(TRAINING, home)),
         user=(account.pw_uid, account.pw_gid),
     )
     return int(answer.strip().split(";")[0])
@@ -77,11 +79,11 @@ def _account(user: str) -> pwd.struct_passwd:
         raise SlurmLabError(f"this machine has no user {user}: take one of those in /etc/passwd") from None
 
 
-def _script(home: Path) -> Path:
+def _copy(original: Path, home: Path) -> Path:
     """A copy in the researcher's folder: the user may not be able to read the checkout."""
-    script = home / TRAINING.name
-    if not script.exists() or script.read_bytes() != TRAINING.read_bytes():
-        script.write_bytes(TRAINING.read_bytes())
+    script = home / original.name
+    if not script.exists() or script.read_bytes() != original.read_bytes():
+        script.write_bytes(original.read_bytes())
         script.chmod(0o755)
     return script
 

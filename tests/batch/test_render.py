@@ -281,3 +281,13 @@ def test_light_jobs(tmp_path: Path) -> None:
         assert "#SBATCH --partition=serving\n" in light[other].path.read_text()
     assert "--qos" not in all_scripts(tmp_path)["cache"].path.read_text()
     assert settings(tmp_path).cluster.light_qos == ""
+
+
+def test_the_researchers_template() -> None:
+    """It is a plain script that nobody renders, it lints, and the page for researchers shows the same way out."""
+    template = SOURCE / "sbatch_templates" / "research.sbatch"
+    lint(template)
+    text, page = template.read_text(), (SOURCE / "docs" / "preemption.md").read_text()
+    assert "{{" not in text and "#SBATCH --requeue\n" in text
+    for word in ('scontrol show job "$SLURM_JOB_ID" | grep -q "PreemptTime=[0-9]"', 'scontrol requeue "$SLURM_JOB_ID"'):
+        assert word in text and word in page

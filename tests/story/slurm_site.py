@@ -3,10 +3,13 @@
 It answers in milliseconds, so that the stories are about Slurm and about requests, not about loading.
 """
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from lab.campus import config
 from lab.slurm.cluster import Cluster
@@ -18,7 +21,7 @@ from tests.batch.hub_lab import CONFIG, noise
 from tests.batch.launching import ENGINE
 from tests.batch.slurm_town import Quick
 from tests.story.conftest import ENGINE as NO_ENGINE
-from tests.story.swap_site import NOBODY, SWAP, Site, addresses
+from tests.story.swap_site import SWAP, Site, addresses
 from tests.waiting import until
 
 SCRIPTED = f"""\
@@ -32,7 +35,7 @@ environment = {{ SCRIPT = '{{"folder": "engine"}}' }}
 class SlurmSite(Site):
     """As Site; SLURM_CONF must be in the environment. `set` changes its numbers on the way."""
 
-    slack_api = NOBODY
+    others: Mapping[str, object] = MappingProxyType({})
     swap = SWAP.replace("0.05", "0.02")
 
     def __init__(self, folder: Path):
@@ -44,7 +47,7 @@ class SlurmSite(Site):
         self.parts = replace(self.parts, world=replace(self.parts.world, recipes=Quick(self.settings, {})))
 
     def configuration(self, port: int) -> str:
-        text = config.settings(self.folder, addresses(port, self.slack_api), slurm=True, engine=NO_ENGINE,
+        text = config.settings(self.folder, addresses(port, **self.others), slurm=True, engine=NO_ENGINE,
                                research_user="games", gpu_memory=8_000_000, ladder=["vllm"])  # fmt: skip
         scripted = SCRIPTED.replace('"engine"}', f'"{self.folder / "engine"}"}}')
         return text.replace(config.runtimes(NO_ENGINE), scripted)
@@ -88,3 +91,17 @@ class SlurmSite(Site):
 def our_jobs(cluster: Cluster) -> list[str]:
     """The names of our jobs that Slurm has in its queue."""
     return [name for name in cluster.ask("squeue", "-h", "-q", "serving", "-o", "%j").split() if name[:3] == "dz-"]
+
+
+@contextlib.contextmanager
+def grace_of(cluster: Cluster, seconds: int) -> Iterator[None]:
+    """Jobs of the QOS research have so long between the first signal and their end."""
+
+    def give(grace_s: int) -> None:
+        cluster.ask("sacctmgr", "-i", "modify", "qos", "research", "set", f"GraceTime={grace_s}")
+
+    give(seconds)
+    try:
+        yield
+    finally:
+        give(cluster.shape.grace_time_s)

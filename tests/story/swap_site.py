@@ -12,8 +12,10 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from bot.world import Parts, build
@@ -31,8 +33,6 @@ from tests.waiting import until
 
 S = TypeVar("S", bound="Site")
 
-NOBODY = "http://127.0.0.1:9"
-
 SWAP = """
 [swap]
 steps = [25, 100]
@@ -42,10 +42,10 @@ worse_ttft = 100
 """
 
 
-def addresses(port: int, slack_api: str = NOBODY) -> config.Addresses:
-    """The gateway's port and perhaps Slack's; nobody listens at the others."""
-    nobody = dict.fromkeys(("hub", "github", "judge"), NOBODY)
-    return config.Addresses(**nobody, slack_api=slack_api, mail_port=9, gateway_port=port)
+def addresses(port: int, **others: object) -> config.Addresses:
+    """The gateway's port; nobody listens at the addresses that are not given."""
+    nobody = dict.fromkeys(("hub", "github", "slack_api", "judge"), "http://127.0.0.1:9") | {"mail_port": 9}
+    return config.Addresses(**nobody | others, gateway_port=port)
 
 
 class Site:
@@ -53,6 +53,7 @@ class Site:
 
     weights = SHELF / "good"
     swap = SWAP
+    secrets: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -60,7 +61,7 @@ class Site:
         self.config = folder / "dayzero.toml"
         self.config.write_text(self.configuration(port) + self.swap)
         (folder / "providers.toml").write_text("")
-        self.settings: Settings = load(self.config, {})
+        self.settings: Settings = load(self.config, self.secrets)
         self.url = f"http://127.0.0.1:{port}"
         self.mark = f"DAYZERO_CONFIG={self.config}"
         self.parts: Parts = build(self.settings)
@@ -86,8 +87,8 @@ class Site:
         end_all_marked(self.mark)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def deploy(self, repo: str, revision: str) -> str:
-        """Weights published as a caching job would, the plan approved; its id."""
+    def deploy(self, repo: str, revision: str, **changes: object) -> str:
+        """Weights published as a caching job would, the plan (with `changes`) approved; its id."""
         good, target = self.weights, model_folder(self.settings.site.shared, repo, revision)
         shutil.copytree(good, target)
         size = sum(path.stat().st_size for path in good.glob("*.safetensors"))
@@ -96,6 +97,7 @@ class Site:
                            weights_bytes=size, has_safetensors=True, context=1024)  # fmt: skip
         ledger, plan = self.parts.ledger, self.parts.world.recipes.plan(facts)
         assert plan.nodes == 1
+        plan = replace(plan, **changes)
         ledger.found("model", repo, revision)
         release = queries.release_of(ledger.connection, "model", repo, revision)
         made = ledger.approve(release, plan, by="alice")
