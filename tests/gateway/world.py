@@ -83,6 +83,7 @@ class Gateway:
         command = [sys.executable, "-m", "gateway", "--config", str(folder / "dayzero.toml")]
         env = {**os.environ, **(environment or {})}
         self.lines: list[dict] = []
+        self._clients: list[openai.OpenAI] = []
         self.process = subprocess.Popen(command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -107,7 +108,10 @@ class Gateway:
             return False
 
     def client(self, key: str) -> openai.OpenAI:
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=30)
+        """It is closed when this gateway ends: the garbage collector would complain of its sockets in a later test."""
+        client = openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=30)
+        self._clients.append(client)
+        return client
 
     def kill(self) -> None:
         """As kill -9 does."""
@@ -123,6 +127,8 @@ class Gateway:
         code = self.process.wait(40)
         self._reader.join(10)
         self.process.stderr.close()
+        while self._clients:
+            self._clients.pop().close()
         return code
 
 

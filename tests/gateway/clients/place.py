@@ -25,7 +25,7 @@ CITY = {"city": "Brno"}
 class Place:
     """A model behind the gateway, and what is known of it. `leaving` is called before a caller hangs up, and gives a
     question to ask then: has the backend stopped? `reached`: did a field arrive there? None: nobody can see. `learned`:
-    it can think and fill in a tool's arguments; a tiny one is made to call the tool, and may say nothing with it."""
+    it can think and fill in a tool's arguments; a tiny one is made to call the tool, and may say anything with it."""
 
     url: str
     key: str
@@ -51,7 +51,7 @@ class Place:
         """These calls of tools (name, arguments) are what was asked for."""
         if self.learned:
             return calls == [("weather", CITY)]
-        return [name for name, _ in calls] == ["weather"] and calls[0][1] in (None, {}, CITY)
+        return [name for name, _ in calls] == ["weather"]  # with what it happens to say: it depends on its training
 
     def close(self) -> None:
         self.chat.close()
