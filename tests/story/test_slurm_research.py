@@ -127,7 +127,8 @@ def test_nothing_is_lost(site: Channels, slurm_cluster: Cluster, jobs: list[str]
     assert re.search(rf"root: .*job {by_library} .*likely to be preempted", site.told_research())
 
     site.retire(name)
-    assert re.search(rf"The nodes are back: acme/wanted has ended after .* GPU-hours. Your job {by_template} ", site.told_bob())
+    back = rf"The nodes are back: acme/wanted has ended after .* GPU-hours. Your job {by_template} "
+    assert re.search(back, site.told_bob())
 
     def runs_again() -> bool:
         for job in waiting(slurm_cluster, jobs, "PD"):
