@@ -119,8 +119,8 @@ class SlurmTown:
     def read(self, n: int, name: str) -> dict:
         return read_json(RunFolder(self.shared, self.name).server(n) / f"{name}.json") or {}
 
-    def handle(self, n: int) -> str:
-        return queries.job(self.ledger.connection, f"dz-{self.name}-serve-{n}").handle
+    def handle(self, n: int, purpose: str = "serve") -> str:
+        return queries.job(self.ledger.connection, f"dz-{self.name}-{purpose}-{n}").handle
 
     # Moves ------------------------------------------------------------------------------------------------------
 
