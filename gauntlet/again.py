@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from gauntlet.answers import FAIL, UNSCORED
-from gauntlet.cases import Sample
 
 JSON = Mapping[str, Any]
 
@@ -21,9 +20,9 @@ class Wish:
     suite: str = ""
     token: str = ""
 
-    def wants(self, sample: Sample, finished: JSON | None) -> bool:
-        """`finished`: the sample's record, None while it has none that counts."""
-        if self.suite and sample.suite != self.suite:
+    def wants(self, suite: str, finished: JSON | None) -> bool:
+        """A sample of this suite? `finished`: its record, None while it has none that counts."""
+        if self.suite and suite != self.suite:
             return False
         if finished is None:
             return True

@@ -10,14 +10,13 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from gauntlet.answers import NOT_EVALUATED
-from gauntlet.cases import Sample
 from gauntlet.runfiles import header, partial_file, publish, read_lines, shard_file
 from lifecycle.errors import Transient
 
@@ -58,7 +57,11 @@ class Journal:
     def finished(self, id_: str) -> dict[str, Any] | None:
         """The sample's record; None when there is none that counts: what was not evaluated is asked again."""
         place = self._places.get(id_)
-        return json.loads(self._raw(place)) if place is not None and place.grade != NOT_EVALUATED else None
+        if place is None or place.grade == NOT_EVALUATED:
+            return None
+        path = self._final if place.final else self._partial
+        with path.open("rb") as file:
+            return json.loads(self._raw(place, {path: file}))
 
     def add(self, record: dict[str, Any]) -> None:
         """Out of this process when it returns. Asked again in vain, a sample keeps what it had."""
@@ -71,13 +74,16 @@ class Journal:
     def count(self, grade: str) -> int:
         return self._counted[grade]
 
-    def whole(self, samples: Iterable[Sample]) -> bool:
+    def whole(self, ids: Iterable[str]) -> bool:
         """Has every sample a record?"""
-        return all(sample.id in self._places for sample in samples)
+        return all(id_ in self._places for id_ in ids)
 
     def publish(self, order: Iterable[str]) -> None:
         """Every record in this order becomes the shard's file; the partial one goes."""
-        publish(self._final, chain([self._header], (self._raw(self._places[id_]) for id_ in order)))
+        with contextlib.ExitStack() as files:
+            there = [path for path in (self._final, self._partial) if path.exists()]
+            kept = {path: files.enter_context(path.open("rb")) for path in there}
+            publish(self._final, chain([self._header], (self._raw(self._places[id_], kept) for id_ in order)))
         self._partial.unlink(missing_ok=True)
         self.close()
 
@@ -90,13 +96,13 @@ class Journal:
         if self._counts_more(record):
             if (before := self._places.get(record["id"])) is not None:
                 self._counted[before.grade] -= 1
-            self._places[record["id"]] = place
+            self._places[sys.intern(record["id"])] = place
             self._counted[place.grade] += 1
 
-    def _raw(self, place: _Place) -> bytes:
-        with (self._final if place.final else self._partial).open("rb") as file:
-            file.seek(place.offset)
-            return file.read(place.length)
+    def _raw(self, place: _Place, files: Mapping[Path, BinaryIO]) -> bytes:
+        file = files[self._final if place.final else self._partial]
+        file.seek(place.offset)
+        return file.read(place.length)
 
     def sync(self) -> None:
         """On disk. May run in a thread of its own, also while the file is being closed."""

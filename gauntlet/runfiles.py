@@ -14,7 +14,7 @@ verdict.json, report.html, report.png; picture.json while the picture is being d
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -53,6 +53,11 @@ class Run:
     rival: str = ""  # the model that answers are compared with
     left_out: JSON = field(default_factory=dict)  # sample id → what this run doesn't offer
     baseline: Path | None = None  # folder of an earlier run to compare with
+
+    def outline(self, k: int) -> Iterator[tuple[str, str, Sequence[str]]]:
+        """Id, suite and checks of what `shard` gives: half the work where nobody needs the case itself."""
+        for row in _rows(ask_file(self.folder, k)):
+            yield row["id"], row["suite"], row["case"]["checks"]
 
     def shard(self, k: int) -> Iterator[Sample]:
         """What one shard asks, in the order of the suites; read line by line."""

@@ -94,7 +94,11 @@ async def run_shard(
 ) -> None:
     """Ask everything that is not finished yet, and what the wish adds; then publish the shard's file if it is whole."""
     journal = Journal(folder, shard, run.digest)
-    settled = sum(not wish.wants(sample, journal.finished(sample.id)) for sample in run.shard(shard))
+    order, settled, measures = [], 0, False
+    for id_, suite, checks in run.outline(shard):
+        order.append(sys.intern(id_))  # as the journal's: there may be very many
+        settled += not wish.wants(suite, journal.finished(id_))
+        measures = measures or not ALONE.isdisjoint(checks)
     outage, judge_outage = Outage(run.patience_s), Outage(run.patience_s)
     progress = _Progress(folder, shard, run.shards[shard], settled, journal, outage, report)
     try:
@@ -123,8 +127,8 @@ async def run_shard(
 
             def todo(alone: bool) -> Iterator[Sample]:
                 for sample in run.shard(shard):
-                    mine = bool(ALONE & set(sample.case.checks)) == alone
-                    if mine and wish.wants(sample, journal.finished(sample.id)):
+                    mine = ALONE.isdisjoint(sample.case.checks) != alone
+                    if mine and wish.wants(sample.suite, journal.finished(sample.id)):
                         yield sample
 
             beat = asyncio.create_task(progress.beat())
@@ -135,12 +139,13 @@ async def run_shard(
                     for _ in range(min(run.concurrency, run.shards[shard])):
                         group.create_task(work(calm))
                 # speed is measured when this task asks nothing else; other shards may still be at work
-                await work(todo(alone=True))
+                if measures:
+                    await work(todo(alone=True))
             finally:
                 beat.cancel()
                 syncing.cancel()
-        if journal.whole(run.shard(shard)):
-            journal.publish(sample.id for sample in run.shard(shard))
+        if journal.whole(order):
+            journal.publish(order)
         progress.write()
     finally:
         journal.close()

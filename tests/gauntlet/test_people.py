@@ -12,7 +12,7 @@ import pytest
 
 from gauntlet.again import Wish
 from gauntlet.agreement import agreements
-from gauntlet.cases import Case, Sample, Suite
+from gauntlet.cases import Suite
 from gauntlet.comparison import compare
 from gauntlet.conclude import collect, conclude, from_file
 from gauntlet.grades import BadGrades, add_grades, as_csv, parse_grades, read_grades, with_people
@@ -226,12 +226,11 @@ def test_asked_again_in_vain_keeps_what_it_had(tmp_path: Path):
 
 def test_what_a_wish_wants():
     """The whole table of it."""
-    sample = Sample("sanity", Case(id="x", messages=(), checks=()))
     failed, passed = {"grade": "fail", "again": "7"}, {"grade": "pass"}
-    assert Wish().wants(sample, None) and not Wish().wants(sample, failed)
-    assert Wish(only_failed=True).wants(sample, failed) and not Wish(only_failed=True).wants(sample, passed)
-    assert not Wish(only_failed=True, token="7").wants(sample, failed)
-    assert Wish(suite="sanity").wants(sample, passed) and not Wish(suite="other").wants(sample, None)
+    assert Wish().wants("sanity", None) and not Wish().wants("sanity", failed)
+    assert Wish(only_failed=True).wants("sanity", failed) and not Wish(only_failed=True).wants("sanity", passed)
+    assert not Wish(only_failed=True, token="7").wants("sanity", failed)
+    assert Wish(suite="sanity").wants("sanity", passed) and not Wish(suite="other").wants("sanity", None)
 
 
 def test_a_regression_asks_a_person(prepared: Prepared, tmp_path: Path):
