@@ -5,7 +5,8 @@
 The mock answers after 20 ms. The bare client posts, reads and parses, and keeps nothing; the runner also grades each
 answer and writes it down, synced several times a second; Inspect does the same in its way, on a tenth of the samples.
 The bare client fills one core from some thousand requests a second on; what the runner does beside them then shows in
-its rate. Processor time per sample stands beside it: it hangs least on the machine's other work. The last lines: memory of the runner, with few samples and with many.
+its rate. Processor time per sample stands beside it: it hangs least on the machine's other work. The last lines: memory
+of the runner, with few samples and with many.
 """
 
 import asyncio
