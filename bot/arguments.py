@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from bot import key_words
-from bot.commands import add_wishes, count, hours, nearest
+from bot.act_words import ACTS
+from bot.words import add_wishes, count, plainly
 from lifecycle.errors import Permanent
 
 PROLOGUE = "Serve, test and offer an open-weights model the day it is published."
@@ -25,14 +26,8 @@ class Parser(argparse.ArgumentParser):
     """argparse that raises WrongWords with the nearest valid word, instead of leaving the process."""
 
     def error(self, message: str) -> NoReturn:
-        near = ""
-        if found := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
-            choices = [choice.strip(" '") for choice in found[2].split(",")]
-            message = f"{found[1]!r} is none of {', '.join(choices)}"
-            near = nearest(found[1], choices)
-        elif found := re.search(r"unrecognized arguments: (\S+)", message):
-            near = nearest(found[1], [option for action in self._actions for option in action.option_strings])
-        raise WrongWords(f"{message[0].upper()}{message[1:].rstrip('.')}.", near or f"See `{self.prog} --help`.")
+        sentence, near = plainly(message, self._actions)
+        raise WrongWords(sentence, near or f"See `{self.prog} --help`.")
 
 
 def parser(*, gauntlet: bool = True) -> Parser:
@@ -93,40 +88,10 @@ def _deciding(verbs: argparse._SubParsersAction) -> None:
     made.add_argument("release", metavar="RELEASE", help="its number in `dayzero status`, or org/name")
     made.add_argument("--digest", default="", help="only the plan with this digest: what you saw is what you approve")
     made.add_argument("--quantized", action="store_true", help="the quantized plan that is offered beside it")
-    made = _verb(verbs, "extend", "let a deployment with an end serve longer")
-    made.add_argument("deployment", metavar="DEPLOYMENT", help="an id, or org/name")
-    made.add_argument("hours", type=hours, metavar="TIME", help="so much longer: 12h, 2d")
-    made.add_argument("--because", default="", metavar="TEXT", help="the reason, for the history")
-    made = _verb(verbs, "swap", "put a successor in the place of a deployment, step by step")
-    made.add_argument("deployment", metavar="DEPLOYMENT", help="an id, or org/name")
-    what = made.add_mutually_exclusive_group()
-    what.add_argument("--to", default="", metavar="MODEL", help="a repository, or a deployment that serves already")
-    what.add_argument(
-        "--quant", default="", choices=["fp8", "awq", "gptq"], help="a quantized copy: official, else made here"
-    )
-    what.add_argument("--resume", action="store_true", help="once more, after it was worse and stepped back")
-    made.add_argument("--own", action="store_true", help="made here even where there is an official copy")
-    made = _verb(verbs, "rollback", "take a swap back: at once while the elder is kept, else by deploying its old plan")
-    made.add_argument("deployment", metavar="DEPLOYMENT", help="an id, or org/name")
-    made.add_argument("--because", default="", metavar="TEXT", help="the reason, for the history")
     made = _verb(verbs, "skip", "decide against a release")
     made.add_argument("release", metavar="RELEASE", help="its number in `dayzero status`, or org/name")
-    for name, text in (
-        ("promote", "move a deployment to stable; or to preview: a held one up, a stable one back"),
-        ("retire", "stop serving a deployment and give its GPUs back; running answers are finished first"),
-        ("abandon", "give up a deployment that is broken, held or on its way"),
-        ("retry", "try again where it broke, or test a held deployment once more"),
-        ("fail", "decide that a held deployment is not good enough"),
-    ):
-        made = _verb(verbs, name, text)
-        made.add_argument("deployment", metavar="DEPLOYMENT", help="an id, or org/name")
-        if name == "promote":
-            made.add_argument(
-                "tag", choices=["stable", "preview"], nargs="?", default="stable", help="stable if left out"
-            )
-        if name == "retry":
-            made.add_argument("--image", default="", metavar="IMAGE", help="in this one of `dayzero image list`")
-        made.add_argument("--because", default="", metavar="TEXT", help="the reason, for the history")
+    for name, act in ACTS.items():
+        act.add(_verb(verbs, name, act.about))
 
 
 def _operating(verbs: argparse._SubParsersAction) -> None:

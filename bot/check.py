@@ -9,7 +9,7 @@ from bot.checks import cluster, hooks, outside, own, site
 from bot.checks.identity import identity
 from bot.checks.quantize import quantize
 from bot.checks.result import Found, Result
-from bot.commands import nearest
+from bot.words import nearest
 from lifecycle.errors import DayzeroError, Refused
 from lifecycle.settings import Settings
 

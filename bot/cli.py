@@ -42,9 +42,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(options: Namespace) -> int:
-    from bot import verbs  # brings the ledger and the settings: after the words are known to be good
+    from bot.verbs.table import VERBS  # brings the ledger and the settings: after the words are known to be good
 
-    answer = verbs.VERBS[options.verb](options)
+    answer = VERBS[options.verb](options)
     if isinstance(answer, int):
         return answer
     print(json.dumps(answer.data, indent=2, default=str) if options.json else answer.text, flush=True)

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from bot.commands import nearest
+from bot.words import nearest
 from lifecycle import queries
 from lifecycle.errors import NotFound
 from lifecycle.records import Deployment

@@ -107,9 +107,7 @@ def why(release: Release, deployment: Deployment | None) -> tuple[str, str]:
 
 
 FALL_BACK = "Or cancel it and fall back: `/deploy {repo} --engine transformers`, or `--nodes` with more of them."
-SMALLER = (
-    "Less starts sooner: cancel it, then `/deploy {repo} --quant fp8`, `--nodes 1` or `--context 4096`."
-)
+SMALLER = "Less starts sooner: cancel it, then `/deploy {repo} --quant fp8`, `--nodes 1` or `--context 4096`."
 REMEDIES: Mapping[str, str] = {
     states.CACHING: "The download job's log says how it goes: `/status` with its name. A quantized variant is smaller.",
     states.STARTING: FALL_BACK,

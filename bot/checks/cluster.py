@@ -7,7 +7,7 @@ from batch.scheduler import choose, commands
 from batch.scheduler.commands import Run, said
 from bot.checks.result import Found
 from bot.checks.slurm_words import preemption_found, records, table, value
-from bot.commands import nearest
+from bot.words import nearest
 from lifecycle.errors import SchedulerSilent
 from lifecycle.settings import Settings
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from bot.commands import nearest
+from bot.words import nearest
 from lifecycle.errors import BadSettings
 
 CATALOGUE: dict[str, str] = {

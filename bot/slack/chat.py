@@ -9,7 +9,6 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 
 from bot.mail import Mailer
 from bot.people import Directory
-from bot.slack import proposals
 from bot.slack.asked import Status
 from bot.slack.gate import SlackGate
 from bot.slack.graders import Graders
@@ -66,10 +65,7 @@ class Chat:
             secret = slack.signing_secret.get_secret_value() if slack.listen and slack.signing_secret else None
             app = App(client=self._client, signing_secret=secret, raise_error_for_unhandled_request=False)
             status = Status(self._parts.settings, self._parts.ledger, self._parts.world.scheduler)
-            Listeners(
-                app, self._parts.ledger, self._parts.offers, self._directory, self._looking, status, self._graders,
-                proposals.clicks(self._parts),
-            )  # fmt: skip
+            Listeners(app, self._parts, self._directory, self._looking, status, self._graders)
             handler = self._way_in(app)
             handler.connect()
         except (SlackApiError, SlackClientError, OSError) as error:

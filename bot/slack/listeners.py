@@ -1,6 +1,7 @@
 """Clicks and slash commands: acknowledged at once, then checked, then written into the ledger. No work is done here."""
 
 import logging
+from argparse import Namespace
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,27 +9,38 @@ from slack_bolt import App
 
 from batch.hub import parse_reference
 from bot import show
+from bot.acts import Desk, act
 from bot.commands import HELP, parse
-from bot.commands import wishes as wishes_of
 from bot.naming import named
-from bot.offers import Offers
 from bot.people import Directory
+from bot.slack import proposals
 from bot.slack.asked import Status
 from bot.slack.cards import LATER_S
 from bot.slack.graders import Graders
 from bot.slack.looking import Looking
 from bot.slack.text import block_code, safe, told
-from lifecycle import actions, swapping
+from bot.words import wishes as wishes_of
+from bot.world import Parts
+from lifecycle import actions
 from lifecycle.errors import DayzeroError, NotAllowed
-from lifecycle.ledger import Ledger
 
 log = logging.getLogger("dayzero.slack")
 
-ACTIONS = {"retire": actions.retire, "retry": actions.retry, "rollback": swapping.rollback}
-"""Verbs under /deploy that need nothing but the deployment."""
-
 EXTEND_HOURS = 12
 """What the button gives; `/deploy extend` takes any time."""
+
+BUTTONS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "retry": ("retry", {"image": ""}),
+    "abandon": ("abandon", {}),
+    "retire": ("retire", {}),
+    "extend": ("extend", {"hours": EXTEND_HOURS}),
+    "rollback": ("rollback", {}),
+    "promote": ("promote", {"tag": "stable"}),
+    "demote": ("promote", {"tag": "preview"}),
+    "pass": ("promote", {"tag": "preview"}),
+    "fail": ("fail", {}),
+}
+"""A button of a deployment → the verb (bot.acts) and its options."""
 
 NOT_YOU = "Only approvers may do that."
 
@@ -37,14 +49,14 @@ class Listeners:
     """Registers itself on a Bolt app. Every answer is seen by the person who asked only."""
 
     def __init__(
-        self, app: App, ledger: Ledger, offers: Offers, directory: Directory, looking: Looking, status: Status,
-        graders: Graders, more: Mapping[str, Callable[[str, str], str]],
+        self, app: App, parts: Parts, directory: Directory, looking: Looking, status: Status, graders: Graders
     ):  # fmt: skip
-        self._ledger = ledger
+        self._desk = Desk(parts.settings, parts.ledger, lambda: parts)
+        self._ledger = parts.ledger
         self._status_of = status
-        self._offers = offers
+        self._offers = parts.offers
         self._directory = directory
-        for action, run in (self._clicks() | dict(more)).items():
+        for action, run in (self._clicks() | proposals.clicks(parts)).items():
             # work in a lazy listener: an exception right after ack() in the same listener loses the ack (bolt 1.30)
             app.action(action)(ack=_ack, lazy=[self._click(run)])
         for command, run in {"/deploy": self._deploy, "/status": self._status, "/promote": self._promote}.items():
@@ -78,16 +90,14 @@ class Listeners:
             "approve_quantized": approve_smaller,
             "later": decide("snoozed"),
             "skip": decide("skipped"),
-            "retry": lambda name, by: actions.retry(ledger, name, by=by),
-            "abandon": lambda name, by: actions.retire(ledger, name, by=by),
-            "retire": lambda name, by: actions.retire(ledger, name, by=by),
-            "extend": lambda name, by: actions.extend(ledger, name, EXTEND_HOURS, by=by),
-            "rollback": lambda name, by: swapping.rollback(ledger, name, by=by),
-            "promote": lambda name, by: actions.promote(ledger, name, "stable", by=by),
-            "demote": lambda name, by: actions.promote(ledger, name, "preview", by=by),
-            "pass": lambda name, by: actions.promote(ledger, name, "preview", by=by),
-            "fail": lambda name, by: actions.fail(ledger, name, by=by),
+            **{action: self._button(verb, more) for action, (verb, more) in BUTTONS.items()},
         }
+
+    def _button(self, verb: str, more: Mapping[str, Any]) -> Callable[[str, str], str]:
+        def run(name: str, by: str) -> str:
+            return act(self._desk, verb, Namespace(deployment=name, because="", **more), by=by).said
+
+        return run
 
     def _click(self, run: Callable[[str, str], str]) -> Callable:
         def listener(body: dict[str, Any], respond: Callable) -> None:
@@ -122,21 +132,19 @@ class Listeners:
 
     def _care(self, options: Any, command: dict[str, Any]) -> str:
         """A verb under /deploy: the same as its button, and as `dayzero`'s own verb."""
-        deployment = named(self._ledger.connection, options.deployment)
         if options.verb == "logs":
-            return self._status_of.log(deployment)
+            return self._status_of.log(named(self._ledger.connection, options.deployment))
+        return self._act(options.verb, options, command)
+
+    def _act(self, verb: str, options: Any, command: dict[str, Any]) -> str:
         self._approver(command["user_id"])
-        how = {"by": command.get("user_name") or command["user_id"], "because": options.because}
-        if options.verb == "extend":
-            return told(actions.extend(self._ledger, deployment.id, options.hours, **how))
-        return told(ACTIONS[options.verb](self._ledger, deployment.id, **how))
+        return told(act(self._desk, verb, options, by=_who(command)).said)
 
     def _deploy(self, options: Any, command: dict[str, Any]) -> str:
         if options.verb:
             return self._care(options, command)
         reference = parse_reference(options.model)
-        wishes = wishes_of(options)
-        by = command.get("user_name") or command["user_id"]
+        wishes, by = wishes_of(options), _who(command)
         if options.plan:
             facts = self._offers.facts(reference.repo, reference.revision)
             plan, refusal = self._offers.planned(facts, **wishes)
@@ -150,10 +158,7 @@ class Listeners:
         return self._status_of.answer(options.name)
 
     def _promote(self, options: Any, command: dict[str, Any]) -> str:
-        self._approver(command["user_id"])
-        by = command.get("user_name") or command["user_id"]
-        name = named(self._ledger.connection, options.deployment).id
-        return told(actions.promote(self._ledger, name, options.tag, by=by, because=options.because))
+        return self._act("promote", options, command)
 
     def _approver(self, user_id: str) -> None:
         if not self._directory.may_approve(user_id):
@@ -177,6 +182,10 @@ def _answer(respond: Callable, work: Callable[[], str]) -> None:
 
 def _name(user: dict[str, Any]) -> str:
     return user.get("username") or user.get("name") or user["id"]
+
+
+def _who(command: dict[str, Any]) -> str:
+    return command.get("user_name") or command["user_id"]
 
 
 def _ack(ack: Callable) -> None:

@@ -9,6 +9,7 @@ from bot.world import Parts, build
 from lab.campus import config
 from lab.github.server import GitHub
 from lab.hub.server import Hub
+from lab.slack.person import words
 from lab.slack.seed import Seed
 from lab.slack.server import Workspace
 from lab.smtp.server import Sink
@@ -81,3 +82,8 @@ class Office:
             db.execute("UPDATE watches SET due_at = 0")
         self.parts.watch()
         self.chat.tell()
+
+
+def answered(office: Office, expected: str) -> dict:
+    """What alice alone is told."""
+    return office.alice.sees("#models", lambda m: expected in words(m) and m.get("ephemeral_to"), timeout=60)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bot import verbs
 from bot.arguments import WrongWords, parser
 from bot.cli import main
+from bot.verbs.table import VERBS
 from lab.campus import config
 from lab.hub.server import Hub
 from lifecycle import actions, deliveries, queries, settings
@@ -394,7 +394,7 @@ def test_every_verb_has_help_json_and_config(capsys) -> None:
     """Each verb explains itself and takes --json and --config after it; each is wired to a function."""
     top = parser()
     found = dict(_words(top))
-    assert {path[0] for path in found if path} == {*verbs.VERBS, "gauntlet"}
+    assert {path[0] for path in found if path} == {*VERBS, "gauntlet"}
     for path, below in found.items():
         assert {"--json", "--config"} <= set(below._option_string_actions), path
         for action in below._actions if path[:1] != ("gauntlet",) else ():

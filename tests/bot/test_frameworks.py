@@ -1,8 +1,6 @@
 """A framework's release: what it says about those who wait, the image built of it, the offer to try again."""
 
-import contextlib
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -53,12 +51,8 @@ def test_whatever_stands_in_the_notes_is_read_without_harm(notes: str, architect
 
 
 @pytest.fixture
-def office(tmp_path: Path):
-    with contextlib.ExitStack() as stack:
-        office = Office(tmp_path, stack)
-        office.look()
-        yield office
-        office.stop()
+def office(quiet_office: Office) -> Office:
+    return quiet_office
 
 
 def deployed(office: Office, *events: str) -> str:

@@ -1,6 +1,5 @@
 """People grade what the Gauntlet left open: whom to ask what, when it counts, and the whole of it through Slack."""
 
-import contextlib
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -80,18 +79,6 @@ def test_agreement_is_of_first_words() -> None:
 
 
 # Through Slack --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def office(tmp_path: Path):
-    with contextlib.ExitStack() as stack:
-        office = Office(tmp_path, stack)
-        office.look()
-        office.publish()
-        office.look()
-        office.chat.connect()
-        yield office
-        office.stop()
 
 
 def held(office: Office, answers: dict[str, str]) -> tuple[str, Path]:

@@ -17,12 +17,8 @@ from tests.waiting import until
 
 
 @pytest.fixture
-def office(tmp_path: Path):
-    with contextlib.ExitStack() as stack:
-        office = Office(tmp_path, stack)
-        office.look()
-        yield office
-        office.stop()
+def office(quiet_office: Office) -> Office:
+    return quiet_office
 
 
 def card(office: Office, repo: str = MODEL) -> dict:

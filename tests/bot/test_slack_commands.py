@@ -1,8 +1,5 @@
 """The verbs under /deploy, their buttons, and what the words may look like."""
 
-import contextlib
-from pathlib import Path
-
 import pytest
 
 from bot.commands import CARE, HELP, parse
@@ -10,30 +7,14 @@ from bot.slack.text import told
 from lab.slack.person import buttons, words
 from lifecycle import deployments, queries
 from lifecycle.errors import Refused
-from tests.bot.office import MODEL, Office
+from tests.bot.office import MODEL, Office, answered, weights
 
 NIGHT = 12 * 3600
 
 
-@pytest.fixture
-def office(tmp_path: Path):
-    with contextlib.ExitStack() as stack:
-        office = Office(tmp_path, stack)
-        office.look()
-        office.publish()
-        office.look()
-        office.chat.connect()
-        yield office
-        office.stop()
-
-
-def answered(office: Office, expected: str) -> dict:
-    return office.alice.sees("#models", lambda m: expected in words(m) and m.get("ephemeral_to"), timeout=60)
-
-
-def bring_to(office: Office, state: str, *events: str) -> str:
+def bring_to(office: Office, state: str, *events: str, how: str = "--for 12h") -> str:
     """Deployed by a word, then moved along by hand; its id."""
-    assert office.alice.command("/deploy", f"{MODEL} --for 12h")
+    assert office.alice.command("/deploy", f"{MODEL} {how}")
     answered(office, "Approved")
     ledger = office.parts.ledger
     (made,) = queries.deployments(ledger.connection)
@@ -54,6 +35,11 @@ PREVIEW = ("cached", "healthy", "listed", "passed")
         ("retire acme/tiny", {"verb": "retire", "deployment": "acme/tiny"}),
         ("retry tiny", {"verb": "retry"}),
         ("logs tiny", {"verb": "logs"}),
+        ("retry tiny --image v1", {"verb": "retry", "image": "v1"}),
+        ("swap tiny", {"verb": "swap", "to": "", "quant": ""}),
+        ("swap tiny to acme/tiny-FP8", {"verb": "swap", "deployment": "tiny", "to": "acme/tiny-FP8"}),
+        ("swap tiny --to acme/tiny-FP8", {"to": "acme/tiny-FP8"}),
+        ("swap tiny —quant awq", {"quant": "awq", "own": False}),
         ("rollback tiny --because slow", {"verb": "rollback", "because": "slow"}),
         ("acme/my\u200b_model\u200b —for 2d", {"verb": "", "model": "acme/my_model", "hours": 48}),
         ("acme/tiny --nodes 2 --gpus 4 --context 4096 --engine vllm", {"nodes": 2, "gpus": 4, "context": 4096}),
@@ -69,7 +55,12 @@ def test_words_are_understood(text: str, wanted: dict) -> None:
     ("text", "said"),
     [
         ("retyre tiny", "Did you mean retire"),
-        ("extend tiny", "hours"),
+        ("swop tiny", "Did you mean swap"),
+        ("swap", "DEPLOYMENT"),
+        ("swap tiny --quant fp9", "Did you mean fp8"),
+        ("swap tiny --quant fp8 --to acme/b", "not allowed with"),
+        ("swap tiny acme/b", "/deploy swap"),
+        ("extend tiny", "TIME"),
         ("extend tiny soon", "no duration"),
         ("acme/tiny --nods 2", "Did you mean --nodes"),
         ("hello world", "org/model"),
@@ -102,6 +93,28 @@ def test_extend_by_word_and_by_button(office: Office) -> None:
     office.chat.tell()
     said = [words(reply) for reply in office.alice.thread("#models", message["ts"])]
     assert any("alice lets it serve 6 h longer. demo" in line for line in said)
+
+
+def test_swap_by_word(office: Office) -> None:
+    """Only approvers; misspelt repositories are answered with the nearest; the successor is the command line's."""
+    elder = bring_to(office, deployments.PREVIEW, *PREVIEW, how="--quant fp8")  # one of the two nodes we may have
+    office.publish("acme/other", **{"model.safetensors": weights(600_000)})
+    assert office.bob.command("/deploy", f"swap {MODEL} to acme/other")
+    office.bob.sees("#models", "Only approvers may do that", timeout=60)
+    assert office.alice.command("/deploy", "swap acme/tinny to acme/other")
+    answered(office, f"Did you mean {MODEL}")
+    assert office.alice.command("/deploy", f"swap {MODEL} to acme/othr")
+    answered(office, "acme/other")
+    assert office.alice.command("/deploy", f"swap {MODEL} to acme/other")
+    answered(office, f"is on its way to the place of {elder}")
+    (successor,) = [d for d in queries.deployments(office.parts.ledger.connection) if d.id != elder]
+    assert successor.model == "acme/other" and successor.replaces == elder
+    assert office.alice.command("/deploy", f"swap {elder} --quant fp8")
+    answered(office, "is part of a swap already")
+    office.chat.tell()
+    card = office.alice.sees("#models", lambda m: "acme/other" in words(m) and not m.get("ephemeral_to"), timeout=60)
+    said = [words(reply) for reply in office.alice.thread("#models", card["ts"])]
+    assert any(f"alice wants it in the place of {elder}" in line for line in said)
 
 
 def test_retry_logs_and_retire_by_word(office: Office) -> None:

@@ -14,7 +14,7 @@ from lab.slack.person import words
 from lab.slack.requests_out import packed, signed
 from lifecycle import queries
 from lifecycle.errors import BadSettings
-from tests.bot.office import MODEL, Office
+from tests.bot.office import MODEL, Office, answered
 from tests.waiting import until
 
 SECRET = "lab-signing-secret"
@@ -53,10 +53,6 @@ def post(office: Office, body: str, headers: dict[str, str], path: str = PATH, m
         return connection.getresponse().status
     finally:
         connection.close()
-
-
-def answered(office: Office, expected: str) -> dict:
-    return office.alice.sees("#models", lambda m: expected in words(m) and m.get("ephemeral_to"), timeout=60)
 
 
 def test_commands_clicks_windows_and_home_by_http(office: Office) -> None:

@@ -1,9 +1,7 @@
 """Looking by Slack: the whole plan, logs, App Home, /status in its forms; and clicks on what is out of date."""
 
-import contextlib
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -15,20 +13,8 @@ from lifecycle import actions, queries, releases
 from lifecycle.errors import Refused
 from lifecycle.jobs import Forecast
 from lifecycle.runfolder import RunFolder, write_json
-from tests.bot.office import BOB, MODEL, Office
+from tests.bot.office import BOB, MODEL, Office, answered
 from tests.waiting import until
-
-
-@pytest.fixture
-def office(tmp_path: Path):
-    with contextlib.ExitStack() as stack:
-        office = Office(tmp_path, stack)
-        office.look()
-        office.publish()
-        office.look()
-        office.chat.connect()
-        yield office
-        office.stop()
 
 
 def release_of(office: Office):
@@ -45,10 +31,6 @@ def age(office: Office, seconds: float) -> None:
     """The plan was made so long ago."""
     ledger, release = office.parts.ledger, release_of(office)
     ledger.amend("releases", release.id, notes={**release.notes, "planned_at": time.time() - seconds})
-
-
-def answered(office: Office, expected: str) -> dict:
-    return office.alice.sees("#models", lambda m: expected in words(m) and m.get("ephemeral_to"))
 
 
 def test_details_show_the_whole_plan(office: Office) -> None:

@@ -1,6 +1,5 @@
 """What a person does on Slack's page in a real browser: approve, grade, extend, retire, look at Home."""
 
-import contextlib
 from pathlib import Path
 
 import pytest
@@ -27,18 +26,6 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 def browser():
     with Browser() as browser:
         yield browser
-
-
-@pytest.fixture
-def office(tmp_path: Path):
-    with contextlib.ExitStack() as stack:
-        office = Office(tmp_path, stack)
-        office.look()
-        office.publish()
-        office.look()
-        office.chat.connect()
-        yield office
-        office.stop()
 
 
 def opened(browser: Browser, office: Office, name: str, channel: str = "models") -> Page:

@@ -1,8 +1,6 @@
 """Approve quantized: the official copy if there is one, else FP8 on the fly; what was seen is what is approved."""
 
-import contextlib
 import time
-from pathlib import Path
 
 import pytest
 
@@ -12,19 +10,15 @@ from lab.slack.person import buttons, words
 from lifecycle import queries, releases
 from lifecycle.errors import Refused
 from lifecycle.records import Deployment
-from tests.bot.office import MODEL, Office
+from tests.bot.office import MODEL, Office, answered
 
 COPY = f"{MODEL}-FP8"
 BASE = f"---\nbase_model: {MODEL}\nbase_model_relation: quantized\nlicense: mit\n---\n"
 
 
 @pytest.fixture
-def office(tmp_path: Path):
-    with contextlib.ExitStack() as stack:
-        office = Office(tmp_path, stack)
-        office.look()
-        yield office
-        office.stop()
+def office(quiet_office: Office) -> Office:
+    return quiet_office
 
 
 def offered(office: Office, repo: str = MODEL):
@@ -35,10 +29,6 @@ def offered(office: Office, repo: str = MODEL):
 def deployed(office: Office) -> Deployment:
     (made,) = queries.deployments(office.parts.ledger.connection)
     return made
-
-
-def answered(office: Office, expected: str) -> dict:
-    return office.alice.sees("#models", lambda m: expected in words(m) and m.get("ephemeral_to"), timeout=60)
 
 
 def card(office: Office) -> dict:
@@ -146,7 +136,7 @@ def test_quantized_from_the_command_line(
     """`approve --quantized` is the same function; a digest that was not seen is refused."""
     office.publish()
     plan = smaller_of(offered(office))
-    monkeypatch.setattr("bot.verbs.load", lambda _: office.settings)
+    monkeypatch.setattr("bot.verbs.answer.load", lambda _: office.settings)
     assert main(["approve", MODEL, "--quantized", "--digest", "0" * 12]) == 1
     assert "has changed" in capsys.readouterr().err
     assert main(["approve", MODEL, "--quantized", "--digest", plan.digest]) == 0

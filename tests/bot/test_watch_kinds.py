@@ -1,7 +1,5 @@
 """Derived repositories told apart, by rules; the dry run; a swap proposed when an official variant appears."""
 
-import contextlib
-from pathlib import Path
 
 import pytest
 
@@ -63,12 +61,8 @@ def test_of_a_partner_only_variants_of_ours_are_announced() -> None:
 
 
 @pytest.fixture
-def office(tmp_path: Path):
-    with contextlib.ExitStack() as stack:
-        office = Office(tmp_path, stack)
-        office.look()
-        yield office
-        office.stop()
+def office(quiet_office: Office) -> Office:
+    return quiet_office
 
 
 def test_only_what_the_rules_want_becomes_a_card(office: Office) -> None:

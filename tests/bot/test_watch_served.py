@@ -1,7 +1,5 @@
 """What happens upstream to a model that is deployed here: a new revision, a new name, its end."""
 
-import contextlib
-from pathlib import Path
 
 import pytest
 
@@ -12,12 +10,8 @@ from tests.bot.office import MODEL, Office, weights
 
 
 @pytest.fixture
-def office(tmp_path: Path):
-    with contextlib.ExitStack() as stack:
-        office = Office(tmp_path, stack)
-        office.look()
-        yield office
-        office.stop()
+def office(quiet_office: Office) -> Office:
+    return quiet_office
 
 
 def deployed(office: Office) -> str:
