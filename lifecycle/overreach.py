@@ -12,8 +12,9 @@ from lifecycle.naming import job_key
 from lifecycle.records import Deployment, Server
 from lifecycle.world import World
 
-AFTER_S = 90.0
-"""So long after a server got its nodes a preemption is still taken for its doing: grace ends in sweeps of 30 s."""
+AFTER_S = 240.0
+"""So long after a server got its nodes a preemption is still taken for its doing. The second pair is chosen just before
+it gets them; they lose theirs after a grace (120 s are recommended), a sweep (30 s) and KillWait (30 s)."""
 
 
 def step_overreach(world: World, deployment: Deployment, server: Server, snapshot: Snapshot) -> None:

@@ -60,11 +60,15 @@ def submit(
 
 
 def hurry(cluster: Cluster, job: int) -> None:
-    """Let a requeued job be scheduled now: Slurm makes it wait 120 s by default.
+    """Let a requeued job be scheduled now: Slurm makes it wait 120 s by default. Does nothing to one that runs.
 
     Said while the job's last node is still being cleared, it is overridden when that is done: say it again.
     """
-    ask(cluster.layout, "scontrol", "update", f"JobId={job}", "StartTime=now")
+    try:
+        ask(cluster.layout, "scontrol", "update", f"JobId={job}", "StartTime=now")
+    except SlurmLabError as refused:
+        if "no longer pending" not in str(refused):
+            raise
 
 
 def log(cluster: Cluster, job: int) -> str:
