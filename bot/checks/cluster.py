@@ -2,11 +2,12 @@
 
 import getpass
 import time
+from dataclasses import replace
 
 from batch.scheduler import choose, commands
 from batch.scheduler.commands import Run, said
 from bot.checks.result import Found
-from bot.checks.slurm_words import preemption_found, records, table, value
+from bot.checks.slurm_words import preemption_found, records, second_pair, table, value
 from bot.words import nearest
 from lifecycle.errors import SchedulerSilent
 from lifecycle.settings import Settings
@@ -118,4 +119,6 @@ def preemption(settings: Settings, run: Run = commands.run) -> Found:
     fields = ("Name", "Preempt", "PreemptMode", "GraceTime", "Priority")
     text = _ask(run, settings, "sacctmgr", "-nP", "show", "qos", f"format={','.join(fields)}")
     types = value(config, "PreemptType"), value(config, "PreemptMode")
-    return preemption_found(settings.cluster.qos, *types, table(text, fields))
+    rows = table(text, fields)
+    found = preemption_found(settings.cluster.qos, *types, rows)
+    return replace(found, sentence=found.sentence + second_pair(config, rows)) if found.ok else found

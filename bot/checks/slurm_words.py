@@ -29,6 +29,10 @@ def value(config: str, key: str) -> str:
     return ""
 
 
+HASTY_S = 10
+"""Slurm chooses a second pair about so long after the first began to end."""
+
+
 def preemption_found(qos: str, kind: str, mode: str, rows: Sequence[Mapping[str, str]]) -> Found:
     """`kind` and `mode`: PreemptType and PreemptMode of the cluster; `rows`: all QOS."""
     by_name = {row["Name"]: row for row in rows}
@@ -58,6 +62,25 @@ def preemption_found(qos: str, kind: str, mode: str, rows: Sequence[Mapping[str,
     lost = [name for name, how in modes.items() if how == "cancel"]
     warning = f" Jobs of {', '.join(lost)} are lost, not requeued." if lost else ""
     return Found(True, f"{qos} preempts {', '.join(words)}.{warning}")
+
+
+def second_pair(config: str, rows: Sequence[Mapping[str, str]]) -> str:
+    """Said where jobs that ignore SIGTERM would cost others their nodes; empty where they would not. `config`: scontrol
+    show config; `rows`: all QOS. Measured: docs/install.md."""
+    kill_s, complete_s = (_seconds(value(config, key)) for key in ("KillWait", "CompleteWait"))
+    graceful = any(_grace(row) not in ("0", "00:00:00") for row in rows)
+    if not graceful or kill_s < HASTY_S or complete_s > kill_s:
+        return ""
+    return (
+        f" Jobs that ignore SIGTERM may cost a second pair of jobs their nodes: CompleteWait ({complete_s} s) is not"
+        f" above KillWait ({kill_s} s)."
+    )
+
+
+def _seconds(text: str) -> int:
+    """Of scontrol's '30 sec'; 0 where there is nothing."""
+    number = text.partition(" ")[0]
+    return int(number) if number.isdigit() else 0
 
 
 def _effective(own: str, cluster: str) -> str:

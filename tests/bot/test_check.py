@@ -13,7 +13,7 @@ import pytest
 from bot import check
 from bot.checks import cluster, site
 from bot.checks.result import Found, Result
-from bot.checks.slurm_words import preemption_found, records, value
+from bot.checks.slurm_words import preemption_found, records, second_pair, value
 from lab.campus import config
 from lab.github.server import GitHub
 from lab.hub.server import Hub
@@ -190,6 +190,17 @@ def test_preemption_is_judged_from_what_slurm_says(kind, mode, rows, ok, sentenc
     assert found.ok is ok
     assert sentence.lower() in found.sentence.lower()
     assert step in found.next_step
+
+
+@pytest.mark.parametrize(
+    ("kill", "complete", "grace", "warns"),
+    [(30, 0, "00:01:00", True), (30, 32, "00:01:00", False), (8, 0, "00:01:00", False), (30, 0, "00:00:00", False)],
+)
+def test_where_a_second_pair_would_be_taken(kill: int, complete: int, grace: str, warns: bool) -> None:
+    """As it was measured: only with a grace, a long KillWait and nothing that waits for completing jobs."""
+    config = f"CompleteWait            = {complete} sec\nKillWait                = {kill} sec\n"
+    said = second_pair(config, [SERVING | {"GraceTime": "00:00:00"}, RESEARCH | {"GraceTime": grace}])
+    assert ("CompleteWait" in said) == warns
 
 
 def test_slurm_text_is_read_as_it_is_printed() -> None:
