@@ -33,6 +33,7 @@ def slurm_conf(layout: Layout, shape: Shape, ports: list[int], listen: Listen) -
         "ReturnToService=2",
         f"SlurmdTimeout={shape.slurmd_timeout_s}",
         f"KillWait={shape.kill_wait_s}",
+        f"CompleteWait={shape.complete_wait_s}",
         "SchedulerType=sched/backfill",
         "SchedulerParameters=bf_interval=2,sched_interval=2",
         "SelectType=select/cons_tres",

@@ -16,6 +16,7 @@ class Shape:
     memory_per_node_mib: int = 64_000
     grace_time_s: int = 0
     kill_wait_s: int = 10
+    complete_wait_s: int = 0
     slurmd_timeout_s: int = 15
     service_user: str = "root"
     researchers: tuple[str, ...] = ("games", "news", "nobody")
