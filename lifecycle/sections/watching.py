@@ -13,10 +13,12 @@ class Hub(Section):
 
 
 class Weights(Section):
-    """What `dayzero weights gc` leaves on the shared file system."""
+    """How weights come to the shared file system, and what `dayzero weights gc` leaves there."""
 
     keep_free: int = Field(default=2**40, ge=0)  # bytes; the least recently used weights go until so much is free
     keep_days: float = Field(default=7, ge=0)  # weights that were used within this many days stay
+    array_bytes: int = Field(default=100 * 2**30, gt=0)  # more is dealt over jobs of an array, so much each
+    array_tasks: int = Field(default=8, ge=1)  # over so many jobs at most; 1: it stays one job
 
 
 Kind = Literal["model", "finetune", "quantized", "requantized", "adapter", "merge", "gguf"]

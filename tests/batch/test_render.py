@@ -210,7 +210,7 @@ def test_hostile_names_arrive_as_they_are(tmp_path: Path, name: str, word: str) 
     values: dict[str, object] = dict.fromkeys(re.findall(r"{[{%] (?:if )?([a-z_]+) [%}]}", source), word)
     for word_of_jinja in ("endif", "else", "endfor"):
         values.pop(word_of_jinja, None)
-    values |= {"option": "constraint", "extra": [("constraint", word)]}
+    values |= {"option": "constraint", "extra": [("constraint", word)], "shares": 1}
     script = tmp_path / "hostile.sbatch"
     script.write_text(
         Templates(SOURCE / "sbatch_templates").render(f"{name}.sbatch", **{**values, "python": stand_in(tmp_path)})
