@@ -39,12 +39,17 @@ class SlurmSite(Site):
     swap = SWAP.replace("0.05", "0.02")
 
     def __init__(self, folder: Path):
-        self.weights = folder / "weights"
+        self.folder = folder
+        self.prepare()
+        super().__init__(folder)
+        self.parts = replace(self.parts, world=replace(self.parts.world, recipes=Quick(self.settings, {})))
+
+    def prepare(self) -> None:
+        """Weights that nobody loads."""
+        self.weights = self.folder / "weights"
         self.weights.mkdir(parents=True)
         (self.weights / "config.json").write_text(json.dumps(CONFIG))
         (self.weights / "model.safetensors").write_bytes(noise(100_000))
-        super().__init__(folder)
-        self.parts = replace(self.parts, world=replace(self.parts.world, recipes=Quick(self.settings, {})))
 
     def configuration(self, port: int) -> str:
         text = config.settings(self.folder, addresses(port, **self.others), slurm=True, engine=NO_ENGINE,
@@ -72,9 +77,9 @@ class SlurmSite(Site):
 
     def serve(self, repo: str, revision: str = "a" * 40, seconds: float = 90) -> str:
         """Deploy, and wait until everybody may call it and every gateway worker knows."""
-        name, db = self.deploy(repo, revision), self.parts.ledger.connection
+        name = self.deploy(repo, revision)
         self.tick_until(lambda: self.state(name) == deployments.PREVIEW, seconds, f"{repo} in preview")
-        until(lambda: self.parts.world.registry.serves(queries.generation(db)), 30, "the gateway to take it over")
+        until(self.taken_over, 30, "the gateway to take it over")
         return name
 
     def retire(self, *names: str, seconds: float = 60) -> None:

@@ -107,6 +107,10 @@ class Site:
     def state(self, name: str) -> str:
         return queries.deployment(self.parts.ledger.connection, name).state
 
+    def taken_over(self) -> bool:
+        """Does every gateway worker know what the ledger says now?"""
+        return self.parts.world.registry.serves(queries.generation(self.parts.ledger.connection))
+
     def tick(self) -> None:
         self.stumbles = self.parts.tick().stumbles
         for one in queries.deployments(self.parts.ledger.connection):

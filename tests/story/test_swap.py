@@ -11,6 +11,7 @@ from lifecycle import queries, swapping, swaps
 from lifecycle.deployments import PREVIEW, RETIRED
 from tests.story.conftest import ENGINE, SHELF
 from tests.story.swap_site import Load, Site, site_in
+from tests.waiting import until
 
 pytestmark = [pytest.mark.story, pytest.mark.engine, pytest.mark.timeout(900)]
 
@@ -48,6 +49,7 @@ def swap_under_load(site: Site) -> None:
     second, third = site.deploy(f"{MODEL}-fp8", "b" * 40), site.deploy(f"{MODEL}-awq", "c" * 40)
     everybody = (elder, second, third)
     site.tick_until(lambda: all(site.state(one) == PREVIEW for one in everybody), PATIENCE_S, "three in preview")
+    until(site.taken_over, 30, "the gateway to know them")
 
     def state_of(name: str) -> str:
         return swaps.last_swap_of(ledger.connection, name).state
