@@ -71,8 +71,12 @@ def jobs(slurm_cluster: Cluster) -> Iterator[list[str]]:
     """What a test submits for others; cancelled at its end."""
     made: list[str] = []
     yield made
-    slurm_cluster.ask("scancel", *made)
-    until(lambda: not waiting(slurm_cluster, made), 60, "an empty queue")
+
+    def gone() -> bool:
+        slurm_cluster.ask("scancel", *made)  # once more: a submitit job answers the first SIGTERM with a requeue
+        return not waiting(slurm_cluster, made)
+
+    until(gone, 60, "an empty queue", every=1)
 
 
 def waiting(cluster: Cluster, jobs: list[str], states: str = "PD,R,CG") -> list[str]:
