@@ -36,8 +36,10 @@ class Silent(Exception):
     """Nothing came for too long."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Address:
+    """`address_of` gives the same one for the same URL, so it is its own key."""
+
     host: str
     port: int
     tls: bool

@@ -79,6 +79,10 @@ class OpenAIWire:
         self._call.count(answer.get("usage"))
         if answer.get("model") == self._call.asked:
             return payload
+        if answer.get("model") == self._backend_model and payload.count(b'"model"') == 1:  # in texts it is escaped
+            for theirs, ours in _swaps(self._backend_model, self._call.asked):
+                if theirs in payload:
+                    return payload.replace(theirs, ours)
         answer["model"] = self._call.asked
         return dumps(answer)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import resource
 import signal
@@ -25,6 +26,9 @@ SWEEP_S = 1.0
 BACKLOG = 4096
 
 CANT_START = 3
+
+GARBAGE = (10_000, 20, 20)
+"""How many new objects make a round of the garbage collector worth its time: a request leaves it next to nothing."""
 
 
 def work(
@@ -56,6 +60,7 @@ async def _work(
     server = await loop.create_server(porch.door, sock=listening, backlog=BACKLOG)
     sweeping = asyncio.create_task(_sweep(porch, gate))
     async with _administered(gate, admin):
+        _keep_what_is_here()
         ready()
         await stop.wait()
     server.close()
@@ -65,6 +70,13 @@ async def _work(
     await gate.close()
     flush()
     return 0
+
+
+def _keep_what_is_here() -> None:
+    """Modules, routes and keys stay: without this the collector walks through all of them again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE)
 
 
 @contextlib.asynccontextmanager

@@ -71,3 +71,26 @@ def test_nonsense_usage_is_not_believed() -> None:
         asked = call()
         OpenAIWire(asked, "/w").feed(event(choices=[], usage=wrong))
         assert asked.counted == ""
+
+
+@settings(deadline=None)
+@given(
+    st.recursive(
+        st.text() | st.none() | st.sampled_from(["/w", TRICKY]),
+        lambda c: st.dictionaries(st.sampled_from(["model", "a", "usage"]), c, max_size=2) | st.lists(c, max_size=2),
+        max_leaves=6,
+    ),
+    st.booleans(),
+)
+def test_a_whole_answer_differs_in_the_models_name_alone(inner: object, spaces: bool) -> None:
+    """Whatever else is called model in it, and however it is spaced; only the top one becomes the caller's."""
+    answer = {"choices": inner, "model": "/w"}
+    for text in (json.dumps(answer), json.dumps(answer, separators=(",", ":")), json.dumps(answer, indent=spaces)):
+        said = OpenAIWire(call(), "/w").whole(text.encode())
+        assert json.loads(said) == {**answer, "model": "org/m"}
+
+
+def test_numbers_of_an_answer_pass_as_they_were_written() -> None:
+    """No digit of a long answer is read and written again."""
+    answer = b'{"model":"/w","choices":[{"logprob":-1.2300000000000000004e-7}]}'
+    assert OpenAIWire(call(), "/w").whole(answer) == answer.replace(b"/w", b"org/m")
