@@ -6,7 +6,7 @@ Nothing here knows the HTTP server: `Reply` is all that the ways to an answer (`
 import json
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import getrandbits
 from typing import Protocol
@@ -58,6 +58,7 @@ class Call:
     completion_tokens: int | None = None
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
+    written_tokens: int | None = None  # into a provider's cache, which may cost more than reading them
     counted: str = ""
     ttft_s: float | None = None
     cost: float | None = None
@@ -70,6 +71,7 @@ class Call:
     form: bytes = b""  # the body, when it is a form with a file
     form_type: str = ""
     size: int = 0  # bytes of the request's body
+    said: Mapping[bytes, bytes] = field(default_factory=dict)  # headers for a provider of the caller's own dialect
     lines: bytes = b""  # more headers of the answer, each with its line end
 
     def first_byte(self) -> None:
@@ -79,7 +81,8 @@ class Call:
     def count(self, usage: dict | None) -> None:
         """Take over what the backend says it used. One that says nonsense says nothing."""
         if (counts := read(usage)) is not None:
-            self.prompt_tokens, self.completion_tokens, self.cached_tokens, self.reasoning_tokens = counts
+            self.prompt_tokens, self.completion_tokens, self.cached_tokens, self.reasoning_tokens = counts[:4]
+            self.written_tokens = counts.written
             self.counted = "backend"
 
     def count_chunks(self, chunks: int) -> None:

@@ -1,4 +1,4 @@
-"""The way to an answer from a proprietary provider, through the LiteLLM Router."""
+"""The way to an answer from a proprietary provider: through the LiteLLM Router, where `native` can't go."""
 
 import asyncio
 import re
@@ -13,10 +13,15 @@ from gateway.dialects.translated import as_chat
 from gateway.errors import ApiError, backend_trouble, bad_request, too_slow
 from gateway.foreign_asks import ALLOWED, ASKS, Ask
 from gateway.log import say
+from gateway.native import Native
+from gateway.prices import price
 from gateway.providers import ProviderModel
 from gateway.router import LiteLLM, group
 from gateway.wire import DONE, EVENTS, JSON, dumps, to_event
 from gateway.writer import Writer
+
+OPENAI = "openai"
+NOT_SENT = frozenset({"model", "stream", "stream_options"})
 
 
 class ChatChunks:
@@ -44,10 +49,14 @@ class ChatChunks:
 class Foreign:
     litellm: LiteLLM
     writer: Writer
+    native: Native
 
     async def answer(self, call: Call, model: ProviderModel, reply: Reply) -> None:
         """Answer the call from the provider. Raises ApiError when nothing was sent yet."""
         call.provider, call.model = model.provider, model.name
+        if self.native.speaks(call, model):
+            await self.native.answer(call, model, reply)
+            return
         router = await self.litellm.router()
         if router is None:
             raise backend_trouble("Providers can't be called: litellm is missing. Tell the gateway's operator.")
@@ -74,6 +83,8 @@ class Foreign:
         allowed = ALLOWED[TEXT if call.kind == TEXT else CHAT]
         sent = {key: value for key, value in body.items() if key in allowed and value is not None}
         self._can(model, sent)
+        if model.provider == OPENAI and (more := {k: v for k, v in body.items() if k not in allowed | NOT_SENT}):
+            sent["extra_body"] = more  # what litellm doesn't know, that API may: not among litellm's own parameters
         if sent.get("tools"):  # else litellm looks for tool servers to call itself, in a package that we lack
             sent["_skip_mcp_handler"] = True
         asks = router.atext_completion if call.kind == TEXT else router.acompletion
@@ -148,23 +159,7 @@ class Foreign:
         await reply.end(payload)
 
     def _price(self, call: Call, model: ProviderModel) -> None:
-        prompt, completion, cached = call.prompt_tokens or 0, call.completion_tokens or 0, call.cached_tokens or 0
-        call.cost_estimated = call.counted != "backend"
-        if model.priced:
-            call.cost = model.price(prompt, completion, cached)
-            return
-        if not call.counted:
-            return
-        try:
-            costs = self.litellm.module.cost_per_token(
-                model=model.litellm_model,
-                prompt_tokens=prompt,
-                completion_tokens=completion,
-                cache_read_input_tokens=cached,
-            )
-            call.cost = sum(costs)
-        except Exception:  # not in litellm's price map: the cost stays unknown
-            call.cost = None
+        price(call, model, self.litellm.module)
 
 
 async def _hang_up(answer: Any) -> None:

@@ -15,6 +15,7 @@ from gateway.counting import Counter
 from gateway.foreign import Foreign
 from gateway.ledger.keeper import Keeper
 from gateway.live import Live
+from gateway.native import Native
 from gateway.own import Own
 from gateway.pages.models import Seen
 from gateway.providers import Providers
@@ -58,7 +59,8 @@ class Gate:
         price = settings.gateway.gpu_hour_price
         self.counter = Counter(settings.site.shared, self.writer)
         self.own = Own(self.pool, self.fleet, self.writer, price, self.seats, self.waking, self.counter)
-        self.foreign = Foreign(self.litellm, self.writer)
+        self.native = Native(self.providers, self.litellm, self.writer, settings.gateway.first_byte_s)
+        self.foreign = Foreign(self.litellm, self.writer, self.native)
         self.live = Live(
             settings.routing_path,
             self.fleet,
@@ -112,6 +114,7 @@ class Gate:
         self.live.close()
         self.fleet.close()
         self.pool.close()
+        await self.native.close()
         await self.counter.close()
         await self.writer.close()
         if self.recorder is not None:

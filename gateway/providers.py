@@ -10,6 +10,7 @@
     input_price = 0.15                    # per million tokens; leave both out: litellm's price map
     output_price = 0.60
     cached_input_price = 0.075            # of tokens that the provider had cached; left out: as the others
+    cache_write_price = 0.20              # of tokens that the provider put into its cache; left out: as the others
     spend_per_day = 50                    # refused when so much would be spent since midnight UTC; left out: no limit
     max_parallel = 20                     # requests at a time from each worker; left out: no limit
 
@@ -45,6 +46,7 @@ class ProviderModel(Section):
     input_price: float | None = Field(default=None, ge=0)
     output_price: float | None = Field(default=None, ge=0)
     cached_input_price: float | None = Field(default=None, ge=0)
+    cache_write_price: float | None = Field(default=None, ge=0)
     spend_per_day: float | None = Field(default=None, gt=0)
     max_parallel: int | None = Field(default=None, gt=0)
 
@@ -52,8 +54,8 @@ class ProviderModel(Section):
     def _prices_come_together(self) -> "ProviderModel":
         if (self.input_price is None) != (self.output_price is None):
             raise ValueError("input_price and output_price belong together")
-        if self.cached_input_price is not None and self.input_price is None:
-            raise ValueError("cached_input_price needs input_price and output_price")
+        if (self.cached_input_price, self.cache_write_price) != (None, None) and self.input_price is None:
+            raise ValueError("cached_input_price and cache_write_price need input_price and output_price")
         if self.key_env and self.key_file:
             raise ValueError("the key is in key_env or in key_file, not in both")
         if self.name in PREFERENCE:
@@ -64,11 +66,13 @@ class ProviderModel(Section):
     def priced(self) -> bool:
         return self.input_price is not None
 
-    def price(self, prompt: int, completion: int, cached: int) -> float:
-        """Of one call, by the file's own prices; `cached` tokens are among `prompt`."""
-        cached_price = self.input_price if self.cached_input_price is None else self.cached_input_price
-        fresh = max(0, prompt - cached)
-        return (fresh * self.input_price + cached * cached_price + completion * self.output_price) / 1e6
+    def price(self, prompt: int, completion: int, cached: int, written: int = 0) -> float:
+        """Of one call, by the file's own prices; tokens `cached` and `written` into the cache are among `prompt`."""
+        read_price = self.input_price if self.cached_input_price is None else self.cached_input_price
+        write_price = self.input_price if self.cache_write_price is None else self.cache_write_price
+        fresh = max(0, prompt - cached - written)
+        asked = fresh * self.input_price + cached * read_price + written * write_price
+        return (asked + completion * self.output_price) / 1e6
 
     @property
     def provider(self) -> str:

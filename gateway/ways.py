@@ -8,7 +8,7 @@ from gateway.auth.key import Key
 from gateway.call import Call
 from gateway.dialect import Dialect
 from gateway.dialects import multipart
-from gateway.dialects.kinds import KINDS, OTHER_PATHS, TRANSCRIBE, TRANSLATE
+from gateway.dialects.kinds import COUNT, KINDS, MESSAGES, OTHER_PATHS, TRANSCRIBE, TRANSLATE
 from gateway.errors import bad_request
 from gateway.request import Request
 
@@ -17,6 +17,13 @@ def parse_json(way: "Way", caller: Key, request: Request) -> Call:
     """A call whose body is a JSON object. ApiError(400) says what is wrong with it."""
     trace = request.headers.get(b"traceparent", b"").decode("latin-1")
     return calls.parse(way.kind, caller, request.body, KINDS[way.kind].check, trace)
+
+
+def parse_anthropic(way: "Way", caller: Key, request: Request) -> Call:
+    """The same, with what Anthropic's clients say in headers."""
+    call = parse_json(way, caller, request)
+    call.said = {name: request.headers[name] for name in ANTHROPIC_SAYS if name in request.headers}
+    return call
 
 
 def parse_form(way: "Way", caller: Key, request: Request) -> Call:
@@ -42,9 +49,11 @@ class Way:
     parse: Callable[["Way", Key, Request], Call] = parse_json
 
 
+ANTHROPIC_SAYS = (b"anthropic-version", b"anthropic-beta")
 FORMS = (TRANSCRIBE, TRANSLATE)
+PARSERS = dict.fromkeys((MESSAGES, COUNT), parse_anthropic) | dict.fromkeys(FORMS, parse_form)
 PATHS = {kind.path: kind.name for kind in KINDS.values()} | OTHER_PATHS
 WAYS = {
-    path: Way(path, name, KINDS[name].dialect, parse_form if name in FORMS else parse_json)
+    path: Way(path, name, KINDS[name].dialect, PARSERS.get(name, parse_json))
     for path, name in PATHS.items()
 }

@@ -5,18 +5,21 @@ from typing import Any, NamedTuple
 
 
 class Counts(NamedTuple):
-    """`cached` are among `prompt`, `reasoning` among `completion`; None: the backend doesn't say."""
+    """`cached` (read from a cache) and `written` (into one) are among `prompt`, `reasoning` among `completion`; None:
+    the backend doesn't say."""
 
     prompt: int
     completion: int
     cached: int | None = None
     reasoning: int | None = None
+    written: int | None = None
 
 
 def read(usage: object) -> Counts | None:
     """The counts in a `usage` object. One that says nonsense says nothing: None."""
     if not isinstance(usage, dict):
         return None
+    written = None
     if "prompt_tokens" in usage:
         prompt, completion = usage["prompt_tokens"], usage.get("completion_tokens") or 0
         cached = _part(usage, "prompt_tokens_details", "cached_tokens")
@@ -29,11 +32,12 @@ def read(usage: object) -> Counts | None:
         if is_count(prompt) and any(apart):  # Anthropic counts them beside input_tokens
             prompt += sum(part for part in apart if is_count(part))
             cached = apart[0] if is_count(apart[0]) else cached
+            written = apart[1] if is_count(apart[1]) else None
     else:
         prompt, completion, cached, reasoning = usage.get("total_tokens"), 0, None, None
     if not (is_count(prompt) and is_count(completion)):
         return None
-    return Counts(prompt, completion, cached, reasoning)
+    return Counts(prompt, completion, cached, reasoning, written)
 
 
 def is_count(value: object) -> bool:

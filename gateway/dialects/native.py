@@ -1,5 +1,6 @@
 """Wires for backends that speak the caller's dialect themselves: bytes pass through, as in `wire`."""
 
+import json
 import re
 from typing import Any
 
@@ -8,6 +9,7 @@ from gateway.dialects import multipart
 from gateway.wire import LONGEST_EVENT, Garbage, OpenAIWire, dumps, last_boundary, loads, parse_event, split
 
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
+_MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
 
 
 class JsonWire(OpenAIWire):
@@ -100,6 +102,27 @@ class EventsWire(OpenAIWire):
 
 class MessagesWire(EventsWire):
     ENDINGS = (b"event: message_stop",)
+
+
+class ProviderMessagesWire(MessagesWire):
+    """From the service itself, which calls the model by another name in the answer than it was asked by."""
+
+    _named = False
+
+    def feed(self, data: bytes) -> bytes:
+        events = super().feed(data)
+        if events and not self._named:
+            ours = f'"model":{json.dumps(self._call.asked)}'.encode()
+            events, found = _MODEL.subn(lambda _: ours, events, count=1)
+            self._named = found > 0
+        return events
+
+    def count_so_far(self) -> None:
+        """Of a stream that broke: what its beginning said was read, and about a token for each piece written."""
+        if self._usage and not self._call.counted:
+            written = max(self._usage.get("output_tokens") or 0, self.chunks)
+            self._call.count({**self._usage, "output_tokens": written})
+            self._call.counted = "chunks"
 
 
 class ResponsesWire(EventsWire):

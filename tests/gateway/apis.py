@@ -15,6 +15,28 @@ from tests.served import Served
 
 TEXT = "Brno is in Moravia."
 CALL = {"city": "Brno"}
+SIGNATURE = "EqQBCkgIARAB+/=="
+SEARCHED: list[dict] = [
+    {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "Brno"}},
+    {
+        "type": "web_search_tool_result",
+        "tool_use_id": "srvtoolu_1",
+        "content": [{"type": "web_search_result", "url": "https://b.example", "title": "B", "encrypted_content": "z"}],
+    },
+    {
+        "type": "text",
+        "text": TEXT,
+        "citations": [
+            {
+                "type": "web_search_result_location",
+                "url": "https://b.example",
+                "title": "B",
+                "encrypted_index": "abc",
+                "cited_text": TEXT,
+            }
+        ],
+    },
+]
 USED = (11, 4, 7, 2)  # prompt, of which cached, completion, of which reasoning
 
 
@@ -143,8 +165,15 @@ class OpenAIApi(Api):
         }
 
 
+@dataclass
 class AnthropicApi(Api):
+    """It signs its thoughts and takes none that are not signed, keeps what is marked to be cached, and searches."""
+
+    kept: set[str] = field(default_factory=set)
+    heads: list[dict] = field(default_factory=list)
+
     def _known(self, request: web.Request) -> bool:
+        self.heads.append({name.lower(): value for name, value in request.headers.items()})
         return request.headers.get("x-api-key") == self.key and "anthropic-version" in request.headers
 
     def _error(self, kind: str, message: str) -> dict:
@@ -153,19 +182,25 @@ class AnthropicApi(Api):
     def _refuses(self, body: dict) -> str | None:
         if (body.get("temperature") or 0) > 1:
             return "temperature: Input should be less than or equal to 1"
-        return None if body.get("max_tokens") else "max_tokens: Field required"
+        thoughts = [b for m in body["messages"] for b in _blocks(m) if b.get("type") == "thinking"]
+        if any(b.get("signature") != SIGNATURE for b in thoughts):
+            return "messages: Invalid `signature` in `thinking` block"
+        counted = self.paths[-1].endswith("/count_tokens")
+        return None if body.get("max_tokens") or counted else "max_tokens: Field required"
 
     def _whole(self, path: str, body: dict) -> web.Response:
         if path.endswith("/count_tokens"):
             return web.json_response({"input_tokens": 11})
         content, reason = self._content(body)
-        answer = self._shell(body) | {"content": content, "stop_reason": reason, "usage": self._usage()}
+        answer = self._shell(body) | {"content": content, "stop_reason": reason, "usage": self._usage(body)}
         return web.json_response(answer)
 
     def _content(self, body: dict) -> tuple[list[dict], str]:
         blocks: list[dict] = []
         if (body.get("thinking") or {}).get("type") in ("enabled", "adaptive"):
-            blocks.append({"type": "thinking", "thinking": "Where may it be?", "signature": "sig"})
+            blocks.append({"type": "thinking", "thinking": "Where may it be?", "signature": SIGNATURE})
+        if any(str(tool.get("type")).startswith("web_search") for tool in body.get("tools") or ()):
+            return [*blocks, *SEARCHED], "end_turn"
         if (tool := tool_of(body)) is not None:
             answered = any(b.get("type") == "tool_result" for m in body["messages"] for b in _blocks(m))
             if not answered:
@@ -175,12 +210,12 @@ class AnthropicApi(Api):
 
     def _events(self, body: dict) -> Iterator[bytes]:
         content, reason = self._content(body)
-        usage = self._usage() | {"output_tokens": 1}
+        usage = self._usage(body) | {"output_tokens": 1}
         yield _event("message_start", message=self._shell(body) | {"content": [], "stop_reason": None, "usage": usage})
         for n, block in enumerate(content):
             kind = block["type"]
             empty = {"text": {"text": ""}, "thinking": {"thinking": "", "signature": ""}, "tool_use": {"input": {}}}
-            yield _event("content_block_start", index=n, content_block=block | empty[kind])
+            yield _event("content_block_start", index=n, content_block=block | empty.get(kind, {}))
             yield _event("ping")
             if kind == "text":
                 for word in block["text"].split(" "):
@@ -189,8 +224,8 @@ class AnthropicApi(Api):
             elif kind == "thinking":
                 delta = {"type": "thinking_delta", "thinking": block["thinking"]}
                 yield _event("content_block_delta", index=n, delta=delta)
-                yield _event("content_block_delta", index=n, delta={"type": "signature_delta", "signature": "sig"})
-            else:
+                yield _event("content_block_delta", index=n, delta={"type": "signature_delta", "signature": SIGNATURE})
+            elif kind == "tool_use":
                 for part in ("", json.dumps(block["input"])):
                     delta = {"type": "input_json_delta", "partial_json": part}
                     yield _event("content_block_delta", index=n, delta=delta)
@@ -200,15 +235,18 @@ class AnthropicApi(Api):
         yield _event("message_stop")
 
     def _shell(self, body: dict) -> dict:
-        shape = {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"]}
+        shape = {"id": "msg_1", "type": "message", "role": "assistant", "model": f"{body['model']}-20250929"}
         return shape | {"stop_sequence": None}
 
-    def _usage(self) -> dict:
+    def _usage(self, body: dict) -> dict:
         prompt, cached, completion, _ = USED
+        marked = {json.dumps(b) for b in _all_blocks(body) if b.get("cache_control")}
+        new = marked - self.kept
+        self.kept |= marked
         return {
             "input_tokens": prompt - cached,
-            "cache_read_input_tokens": cached,
-            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": 0 if new else cached,
+            "cache_creation_input_tokens": cached if new else 0,
             "output_tokens": completion,
         }
 
@@ -227,6 +265,11 @@ def text_for(body: dict) -> str:
 
 def _list(value: object) -> list:
     return value if isinstance(value, list) else [value] if value else []
+
+
+def _all_blocks(body: dict) -> list[dict]:
+    system = body.get("system")
+    return [*(system if isinstance(system, list) else []), *(b for m in body["messages"] for b in _blocks(m))]
 
 
 def _blocks(message: dict) -> list[dict]:

@@ -29,6 +29,9 @@ class Speaker(AnthropicApi):
     def _refuses(self, body: dict) -> str | None:
         return None if body["model"] == self.model else "wrong model"
 
+    def _shell(self, body: dict) -> dict:
+        return super()._shell(body) | {"model": self.model}
+
     def _form(self, path: str, raw: bytes) -> web.Response:
         boundary = raw[2 : raw.index(b"\r\n")].decode()
         content_type = f"multipart/form-data; boundary={boundary}"

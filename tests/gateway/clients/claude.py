@@ -71,6 +71,24 @@ def reasoning(place: Place) -> None:
     assert any(block.type == "thinking" and block.thinking for block in answer.content), "no thoughts"
 
 
+def signatures(place: Place) -> None:
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    answer = tell(place, thinking=thinking, max_tokens=2000, temperature=None)
+    wanted = {"model": place.model, "messages": place.asked, "max_tokens": 2000, "thinking": thinking}
+    with place.claude.messages.stream(**wanted) as stream:
+        streamed = stream.get_final_message()
+    for said in (answer, streamed):
+        assert any(block.type == "thinking" and block.signature for block in said.content), "not signed"
+        turn = {"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in said.content]}
+        assert tell(place, messages=[*place.asked, turn, *place.asked], temperature=None).content
+
+
+def caching(place: Place) -> None:
+    marked = {"type": "text", "text": f"Know that {place.question} " * 200, "cache_control": {"type": "ephemeral"}}
+    first, second = (tell(place, system=[marked]).usage for _ in range(2))
+    assert first.cache_creation_input_tokens and second.cache_read_input_tokens
+
+
 def usage(place: Place) -> None:
     events = list(tell(place, stream=True))
     last = next(event for event in events if event.type == "message_delta")

@@ -45,6 +45,8 @@ PROBES: dict[str, dict[str, Callable[[Place], None]]] = {
         "images": claude.images,
         "stop": claude.stop,
         "reasoning": claude.reasoning,
+        "signed thoughts": claude.signatures,
+        "prompt caching": claude.caching,
         "usage in the stream": claude.usage,
         "cancellation": claude.cancel,
         "errors": claude.errors,
@@ -60,7 +62,7 @@ PROBES: dict[str, dict[str, Callable[[Place], None]]] = {
     "curl": {"answer": shell.curl_answer, "streaming": shell.curl_stream, "errors": shell.curl_errors},
 }
 
-LEARNED = (chat.reasoning, claude.reasoning, responses.tools, claude.tools)
+LEARNED = (chat.reasoning, claude.reasoning, claude.signatures, responses.tools, claude.tools)
 LEAVING = (chat.cancel, responses.cancel, claude.cancel)
 REFUSED = (openai.BadRequestError, anthropic.BadRequestError, shell.Refused)
 
