@@ -83,7 +83,7 @@ def _chart(
                 bars.append(
                     Bar(
                         x=left + room * shift, width=room * 0.3, y=floor - tall, height=tall,
-                        label=f"{step.at_once} at once", value=f"{one.rate:.0f}", old=is_old,
+                        label=f"{step.at_once} at once", value=f"{one.rate:,.0f}", old=is_old,
                         knee=not is_old and one is knee_of(steps),
                     )
                 )  # fmt: skip

@@ -12,7 +12,7 @@ from gauntlet import checks_wire
 from gauntlet.answers import FAIL, PASS, Answer, Mark, failed, of, passed, quoted, unscored
 from gauntlet.cases import Case
 from gauntlet.english import debris, fault_of
-from gauntlet.loads import describe_load, quantile, steps_of
+from gauntlet.loads import describe_load, paced, quantile, steps_of
 from gauntlet.refusals import discloses, refuses
 
 Check = Callable[[Case, Sequence[Answer]], Mark]
@@ -235,7 +235,7 @@ def describe_speed(answers: Sequence[Answer]) -> str:
     wall = max((answer.total_s for answer in answers), default=0)
     first = f"first token after {firsts[len(firsts) // 2] * 1000:.0f} ms" if firsts else "no token"
     each = " together" if len(answers) > 1 else ""
-    return first + (f", {tokens / wall:.1f} tokens/s{each}" if wall else "")
+    return first + (f", {paced(tokens / wall)} tokens/s{each}" if wall else "")
 
 
 def _plain(text: str) -> str:

@@ -77,6 +77,11 @@ def knee_of(steps: Sequence[Step]) -> Step | None:
     return best
 
 
+def paced(rate: float) -> str:
+    """Tokens per second as people read them: 1,234 and 7.5."""
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
+
+
 def describe_load(steps: Sequence[Step]) -> str:
     """One sentence: the knee, and what a caller feels there and alone."""
     knee = knee_of(steps)
@@ -85,7 +90,7 @@ def describe_load(steps: Sequence[Step]) -> str:
     alone, passed = steps[0], knee is not steps[-1]
     where = f"Most tokens with {knee.at_once} at once" if passed else f"Still rising with {knee.at_once} at once"
     return (
-        f"{where}: {knee.rate:.0f} tokens/s together, first token after {knee.first_p50_s * 1000:.0f} ms "
+        f"{where}: {paced(knee.rate)} tokens/s together, first token after {knee.first_p50_s * 1000:.0f} ms "
         f"(99%: {knee.first_p99_s * 1000:.0f} ms), then {knee.between_p50_s * 1000:.1f} ms a token; "
-        f"alone: {alone.rate:.0f} tokens/s, first token after {alone.first_p50_s * 1000:.0f} ms."
+        f"alone: {paced(alone.rate)} tokens/s, first token after {alone.first_p50_s * 1000:.0f} ms."
     )

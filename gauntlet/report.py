@@ -18,7 +18,7 @@ from gauntlet.answers import FAIL, NOT_EVALUATED, PASS, UNSCORED
 from gauntlet.charts import charts_of
 from gauntlet.comparison import BETTER, SAME, UNKNOWN, WORSE, Difference
 from gauntlet.runfiles import Run
-from gauntlet.verdict import Rate, SuiteVerdict
+from gauntlet.verdict import PASSES, Rate, SuiteVerdict
 
 HERE = Path(__file__).parent
 ORDER = {FAIL: 0, NOT_EVALUATED: 1, UNSCORED: 1, PASS: 2}
@@ -65,6 +65,7 @@ def render_report(conclusion: Conclusion) -> str:
         .render(
             **conclusion.__dict__,
             samples=by_suite,
+            aside=aside(conclusion),
             asked_again=sum("earlier" in record for record in records),
             by_people=sum("people" in record for record in records),
             counts=_count(records),
@@ -75,6 +76,17 @@ def render_report(conclusion: Conclusion) -> str:
             style=Markup((HERE / "report.css").read_text(encoding="utf-8")),
         )
     )
+
+
+def aside(c: Conclusion) -> list[str]:
+    """The reasons that a reader may skip: what was only measured, and suites that are not why it didn't pass."""
+    quiet = {
+        reason
+        for verdict in c.suites
+        if verdict.outcome == PASSES and (c.outcome != PASSES or not verdict.suite.pass_rate)
+        for reason in verdict.reasons
+    }
+    return [reason for reason in c.reasons if reason in quiet]
 
 
 def _subject(run: Run | None) -> Mapping[str, Any]:

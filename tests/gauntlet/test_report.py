@@ -18,6 +18,8 @@ from gauntlet.runner import main
 from tests.gauntlet.backend import Backend
 from tests.gauntlet.oracle import Oracle
 
+Prepared = Callable[..., Path]
+
 ATTACK = (
     "</pre></details><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
     "{{ 7 * 7 }} <a href=\"javascript:document.title='owned'\">x</a>"
@@ -26,13 +28,25 @@ BROWSER = next((found for name in BROWSERS if (found := shutil.which(name))), No
 
 
 @pytest.fixture
-def attacked(prepared: Callable[..., Path]) -> Path:
+def attacked(prepared: Prepared) -> Path:
     """A run in which every answer is an attack, and so is the model's name."""
     with Backend("good", override=lambda messages: ATTACK) as backend:
         folder = prepared(backend, subject={"model": "<script>document.title='owned'</script>", "revision": "r&d"})
         main(["--folder", str(folder), "--shard", "0"])
     conclude(folder)
     return folder
+
+
+def test_what_decides_stands_first_and_alone(prepared: Prepared):
+    """The reasons of suites that passed, and what was only measured, wait behind a summary."""
+    with Backend("leaky") as backend:
+        folder = prepared(backend)
+        main(["--folder", str(folder), "--shard", "0"])
+    conclude(folder)
+    page = (folder / "report.html").read_text()
+    shown, _, folded = page.partition('<details class="aside">')
+    assert "6 of 6 samples failed where none may fail" in shown
+    assert "Questions: 14 of 14" not in shown and "Questions: 14 of 14" in folded
 
 
 def test_what_a_model_says_is_text(attacked: Path):
@@ -84,7 +98,7 @@ def test_every_sample_is_in_the_page_and_verdict_comes_first(attacked: Path):
     assert page.index('<span class="verdict">FAIL</span>') < page.index("<h2>Suites</h2>")
 
 
-def test_the_report_of_nothing_can_be_drawn(prepared: Callable[..., Path]):
+def test_the_report_of_nothing_can_be_drawn(prepared: Prepared):
     """Concluded before any shard began: INCONCLUSIVE, and a page that says so."""
     folder = prepared("http://127.0.0.1:9")
     verdict = conclude(folder)
@@ -103,7 +117,7 @@ def test_the_picture_is_a_png_of_the_promised_width(attacked: Path):
 
 
 def test_without_a_browser_there_is_a_report_and_no_picture(
-    prepared: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    prepared: Prepared, monkeypatch: pytest.MonkeyPatch
 ):
     """The verdict does not depend on a picture."""
     monkeypatch.setattr("gauntlet.picture.BROWSERS", ())
@@ -111,7 +125,7 @@ def test_without_a_browser_there_is_a_report_and_no_picture(
     assert verdict.picture is None and verdict.report.exists()
 
 
-def test_load_is_drawn_with_its_distribution_and_price(prepared: Callable[..., Path]):
+def test_load_is_drawn_with_its_distribution_and_price(prepared: Prepared):
     """A chart and a table for each load, the run before beside it, the price of a million tokens; phones scroll it."""
     subject = {"model": "lab/tiny", "gpus": 8, "gpu_hour_price": 2.5}
     home = None
@@ -128,7 +142,7 @@ def test_load_is_drawn_with_its_distribution_and_price(prepared: Callable[..., P
     assert "Between tokens, ms" in page and "nan" not in page
 
 
-def test_what_was_left_out_is_said(prepared: Callable[..., Path]):
+def test_what_was_left_out_is_said(prepared: Prepared):
     """A plan without tools is not blamed for them, and nobody believes that they were tested."""
     with Oracle() as model:
         folder = prepared(model, suites=None, only="sanity")
