@@ -1,9 +1,9 @@
 """One job at a time fetches a model; the others wait and watch. A file that only one can create, and its heartbeat.
 
 The owner touches the file every few seconds. It is stale at once when its process ran on this machine and is gone; when
-it hasn't been touched for `DOUBT_S` and Slurm says that its job is not at work; and after `STALE_S` where Slurm says
-nothing. A job that is suspended goes on holding it. Should two jobs ever fetch at once in spite of it, the hashes still
-decide.
+the scheduler says that its job is not at work (asked at once about an earlier attempt for the same run folder, about
+others when the file hasn't been touched for `DOUBT_S`); and after `STALE_S` where the scheduler says nothing. A job
+that is suspended goes on holding it. Should two jobs ever fetch at once in spite of it, the hashes still decide.
 
 All tasks of an array are one owner: whoever comes joins, and the lock stays when one of them goes.
 """
@@ -122,12 +122,13 @@ class Lock:
         if holder.pid and holder.host == socket.gethostname() and holder.pids == _pid_space():
             return _started(holder.pid) != holder.started
         age = self._age()
-        if age > DOUBT_S and holder.job and (alive := self._at_work(holder.job)) is not None:
+        doubtful = age > DOUBT_S or holder.run_folder == self._owner.run_folder
+        if doubtful and holder.job and (alive := self._at_work(holder.job)) is not None:
             return not alive
         return age > STALE_S
 
     def _at_work(self, job: str) -> bool | None:
-        """Slurm's answer, asked for now and then."""
+        """The scheduler's answer, asked for now and then."""
         asked, about, answer = self._asked
         if about != job or time.monotonic() - asked > ASK_EVERY_S:
             answer = at_work(job)

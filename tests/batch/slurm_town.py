@@ -10,8 +10,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from batch.recipes import Recipes
-from batch.scheduler.slurm import SlurmScheduler
+from batch.scheduler import choose
 from lifecycle import actions, queries
+from lifecycle.jobs import Sighting
 from lifecycle.ledger import Ledger
 from lifecycle.ports import ExamProgress, Script, Verdict
 from lifecycle.reconcile import Tick, tick
@@ -20,7 +21,7 @@ from lifecycle.runfolder import RunFolder, model_folder, read_json, write_json
 from lifecycle.sections.cluster import Cluster, Gpu
 from lifecycle.sections.serving import Runtime, Serving
 from lifecycle.sections.site import Site
-from lifecycle.sections.watching import Hub
+from lifecycle.sections.watching import Hub, Weights
 from lifecycle.settings import Settings
 from lifecycle.world import Limits, World
 from tests.batch.launching import ENGINE
@@ -59,7 +60,8 @@ class Routed:
 
 @dataclass
 class SlurmTown:
-    """One deployment; `script` is for the engine, `launcher` its limits. Without a `hub` the weights are there."""
+    """One deployment; `script` is for the engine, `launcher` its limits. Without a `hub` the weights are there.
+    `kind`: "local" for the scheduler of the same name. `bytes`: of the weights, as the plan says."""
 
     folder: Path
     script: dict = field(default_factory=dict)
@@ -67,29 +69,33 @@ class SlurmTown:
     walltime_s: int = 3600
     launcher: dict = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    kind: str = "slurm"
     hub: str = ""
+    weights: Weights = field(default_factory=Weights)
+    bytes: int = PLAN.weights_bytes
     revision: str = PLAN.revision
     patience_s: float = 10  # with Slurm's commands
 
     def __post_init__(self) -> None:
         self.shared, self.engine = self.folder / "shared", self.folder / "engine"
-        cluster = Cluster(account="serving", gpus={"toy": TOY}, command_timeout_s=self.patience_s)
+        cluster = Cluster(account="serving", kind=self.kind, gpus={"toy": TOY}, command_timeout_s=self.patience_s)
         script = json.dumps({"folder": str(self.engine), **self.script})
         runtime = Runtime(engine="vllm", command=(sys.executable, str(ENGINE), "serve"), environment={"SCRIPT": script})
         settings = Settings(
             site=Site(shared=self.shared, state=self.folder / "state"), cluster=cluster, runtimes={"vllm": runtime},
             serving=Serving(ladder=("vllm",), address="127.0.0.1"), hub=Hub(endpoint=self.hub or Hub().endpoint),
+            weights=self.weights,
         )  # fmt: skip
         self.ledger = Ledger(self.folder / "state" / "ledger.db", time.time)
-        self.scheduler = SlurmScheduler(cluster, self.folder / "scheduler", time.time)
+        self.scheduler = choose(settings, self.folder / "scheduler", time.time)
         recipes = Quick(settings, self.launcher)
         self.world = World(
             ledger=self.ledger, scheduler=self.scheduler, recipes=recipes, exams=EasyExam(self.folder),
             registry=Routed(), clock=time.time, shared=self.shared, limits=self.limits,
         )  # fmt: skip
         self.plan = replace(
-            PLAN, revision=self.revision, account="serving", gpu_type="toy", nodes=self.nodes, gpus_per_node=1,
-            tensor_parallel=self.nodes, pipeline_parallel=1, walltime_s=self.walltime_s,
+            PLAN, revision=self.revision, weights_bytes=self.bytes, account="serving", gpu_type="toy", nodes=self.nodes,
+            gpus_per_node=1, tensor_parallel=self.nodes, pipeline_parallel=1, walltime_s=self.walltime_s,
             ladder=(replace(PLAN.ladder[0], args=()),),
         )  # fmt: skip
         weights = model_folder(self.shared, self.plan.model, self.plan.revision)
@@ -121,6 +127,11 @@ class SlurmTown:
 
     def handle(self, n: int, purpose: str = "serve") -> str:
         return queries.job(self.ledger.connection, f"dz-{self.name}-{purpose}-{n}").handle
+
+    def look(self, purpose: str, n: int) -> Sighting:
+        """At a job, as the scheduler tells it now."""
+        handle = self.handle(n, purpose)
+        return self.scheduler.snapshot([handle]).look(handle)
 
     # Moves ------------------------------------------------------------------------------------------------------
 
