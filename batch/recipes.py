@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from batch import quantizing
+from batch import quantizing, rates
 from batch.images import choice, orders
 from batch.options import comment, memory, options
 from batch.payloads import cache_shares
 from batch.payloads.place import Place
 from batch.planning import online, planner
 from batch.planning.alternatives import alternatives
-from batch.planning.sentences import bytes_text
+from batch.planning.times import shares_of, timed
 from batch.render import Templates, array, output_pattern, time_limit
 from lifecycle.errors import BadSettings, NoSpace, Refused
 from lifecycle.imagefolder import image_folder
@@ -40,10 +40,7 @@ class Recipes:
 
     def plan(self, facts: ModelFacts, **wishes: object) -> Plan:
         image, overlay = wishes.pop("image", None), wishes.pop("overlay", None)
-        made = self._sized(facts, wishes)
-        if (shares := self._shares(made.weights_bytes)) > 1:
-            size = bytes_text(made.weights_bytes / shares)
-            made = replace(made, reasons=(*made.reasons, f"{shares} jobs download the weights, about {size} each."))
+        made = timed(self._sized(facts, wishes), self._settings)
         return choice.with_image(made, self._settings, str(image) if image else None, str(overlay) if overlay else None)
 
     def _sized(self, facts: ModelFacts, wishes: dict[str, object]) -> Plan:
@@ -95,7 +92,7 @@ class Recipes:
         """A large model's is an array; after the first attempt only of the shares that are not done."""
         folder = self._write_plan(deployment)
         key = f"dz-{deployment.id}-cache-{attempt}"
-        shares = self._shares(deployment.plan.weights_bytes)
+        shares = shares_of(deployment.plan, self._settings)
         left = list(range(shares))
         if attempt > 1:
             site, model, revision = self._settings.site, deployment.model, deployment.revision
@@ -116,10 +113,6 @@ class Recipes:
             **self._common,
         )
         return self._write(folder.script(key), key, text, folder.cache)
-
-    def _shares(self, size: int) -> int:
-        weights = self._settings.weights
-        return cache_shares.shares_for(size, weights.array_bytes, weights.array_tasks)
 
     def alternatives(self, facts: ModelFacts, made: Plan, **wishes: object) -> tuple[str, ...]:
         """Other ways to serve it, as sentences, the fewest GPUs first."""
@@ -163,7 +156,7 @@ class Recipes:
     def dry(self, deployment: Deployment) -> Script:
         folder = self._write_plan(deployment)
         here = folder.path / "dry"
-        launch = self._launch(deployment)
+        launch = {**self._launch(deployment), "rates": ""}  # dummy weights are not read
         rung = launch["ladder"][0]
         launch["ladder"] = [{**rung, "args": [*rung["args"], "--load-format", "dummy"]}]
         _write_if_changed(here / "launch.json", launch)
@@ -286,6 +279,7 @@ class Recipes:
             "ladder": ladder,
             "plan": plan.to_dict(),
             "address": self._settings.serving.address,
+            "rates": str(rates.folder(shared)),
         }
 
     def _write(self, path: Path, key: str, text: str, output_folder: Path) -> Script:

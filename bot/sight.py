@@ -27,9 +27,11 @@ def victims(plan: Plan) -> frozenset[str]:
 def changed(old: Plan, new: Plan) -> str:
     """What a person who agreed to `old` has not agreed to yet, as a sentence; empty: nothing.
 
-    Fewer jobs to preempt is not worth asking again, and neither are other words for the same plan.
+    Fewer jobs to preempt is not worth asking again, and neither are other words for the same plan, or how long it
+    is expected to load.
     """
-    if replace(old, reasons=()).digest != replace(new, reasons=()).digest:
+    words = {"reasons": (), "expected_load_s": None}
+    if replace(old, **words).digest != replace(new, **words).digest:
         return "The plan is another one now."
     more = sorted(victims(new) - victims(old)) if new.forecast else []
     if more:

@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Collection
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -25,8 +26,10 @@ from batch.payloads.cache_fetch import Fetch, Patience, Source, size_of
 from batch.payloads.cache_order import Order, read_order
 from batch.payloads.cache_progress import Progress, mirror
 from batch.payloads.cache_verify import same
-from batch.payloads.ending import Stopped, ended
+from batch.payloads.ending import Stopped, ended, job_id
 from batch.payloads.place import seal
+from batch.rates import folder as rates_folder
+from batch.rates import note_fetch
 from lifecycle.errors import NoSpace
 from lifecycle.runfolder import read_json, write_json
 
@@ -101,7 +104,10 @@ def _fetch(order: Order, stop: threading.Event) -> bool:
             (order.reports / "progress.json").unlink(missing_ok=True)  # from here on the shares are summed
         _remove_strays(order.staging, sizes)
         _check_space(order, take)
+        began = time.monotonic()
+        missing = _missing(order, mine)
         _all(order, mine, fetch, progress, stop)
+        note_fetch(rates_folder(order.shared), _task(), missing, time.monotonic() - began)
         if order.shares == 1:
             progress.note("publishing")
             _publish(order, take, choice)
@@ -163,11 +169,21 @@ def _remove_strays(staging: Path, names: Collection[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _check_space(order: Order, sources: Collection[Source]) -> None:
+def _missing(order: Order, sources: Collection[Source]) -> int:
+    """Bytes that are still to come."""
     missing = 0
     for source in sources:
         there = order.staging / source.path
         missing += max(0, source.size - max(size_of(there), size_of(there.with_name(there.name + ".part"))))
+    return missing
+
+
+def _task() -> str:
+    return "-".join(filter(None, (job_id() or str(os.getpid()), os.environ.get("SLURM_ARRAY_TASK_ID"))))
+
+
+def _check_space(order: Order, sources: Collection[Source]) -> None:
+    missing = _missing(order, sources)
     free = shutil.disk_usage(order.staging).free
     lacking = missing + order.keep_free - free
     if missing and lacking > 0:

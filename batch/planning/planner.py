@@ -21,6 +21,7 @@ from batch.planning.layouts import (
     with_experts,
 )
 from batch.planning.sentences import bytes_text, count
+from batch.rates import ASSUMED_LOAD, ASSUMED_START_S
 from lifecycle.errors import Refused
 from lifecycle.models import ModelFacts
 from lifecycle.plans import Plan, Rung
@@ -28,8 +29,6 @@ from lifecycle.sections.cluster import Gpu
 from lifecycle.settings import Settings
 
 LEAST_CONTEXT = 2048  # tokens; below this a chat isn't one
-LOAD_BYTES_PER_S = 2**30  # from a shared file system into one node
-ENGINE_START_S = 45.0
 EMBEDDING_TAGS = frozenset({"feature-extraction", "sentence-similarity", "text-ranking", "fill-mask"})
 WISHES = frozenset({"nodes", "gpus", "context", "engine", "hours", "gpu_type", "allow_pickle", "trust_remote_code"})
 
@@ -78,7 +77,7 @@ def plan(facts: ModelFacts, settings: Settings, wishes: Mapping[str, object] | N
         ladder=ladder(settings, wish.get("engine")),
         trust_remote_code=bool(wish.get("trust_remote_code")),
         allow_pickle=bool(wish.get("allow_pickle")),
-        expected_load_s=round(ENGINE_START_S + facts.weights_bytes / layout.nodes / LOAD_BYTES_PER_S, 1),
+        expected_load_s=round(ASSUMED_START_S + facts.weights_bytes / layout.nodes / ASSUMED_LOAD, 1),
         reasons=tuple(_reasons(model, facts, settings, choice, wanted, used)),
     )
 

@@ -11,6 +11,7 @@ from batch.payloads.launch.order import Rung
 from batch.payloads.launch.probe import Question
 from batch.payloads.launch.ranks import Ranks
 from batch.payloads.launch.running import ASK_EVERY_S, POLL_S, Run, Stopped, Up, end
+from batch.rates import note_load
 
 SILENT_LOG_S = 60  # worth a word in the note
 
@@ -81,6 +82,7 @@ class Attempt:
     def _heard(self) -> Up | Failure | None:
         error, self._answers = self._answers.error, None
         if error is None:
+            self._note_load()
             return Up(self._rung, self._ranks, self._place, time.monotonic(), self._endpoint())
         self._run.report.say(f"{self._rung.name} listens, but: {error}")
         self._refusals += 1
@@ -91,6 +93,13 @@ class Attempt:
         if found.kind != UNKNOWN:
             return found
         return replace(found, sentence=f"It loaded the model but can't answer: {error}")
+
+    def _note_load(self) -> None:
+        shape, where = self._order.shape, self._order.rates
+        if where is not None:
+            seconds = time.monotonic() - self._began
+            nodes, job = len(self._place.addresses), self._run.allocation.job
+            note_load(where, job, shape.gpu_type, nodes, shape.weights_bytes, self._loading.weights_s, seconds)
 
     def _endpoint(self) -> dict:
         why = self._before or self._rung.why

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Loading:
-    """`progress` 0..1 never goes back. `fallback`: vLLM lends the architecture from Transformers."""
+    """`progress` 0..1 never goes back. `fallback`: vLLM lends the architecture from Transformers. `weights_s`: seconds
+    that reading the weights took, once the engine has said so."""
 
     phase: str = "starting"
     progress: float = 0.0
     note: str = "The engine is starting."
     fallback: bool = False
+    weights_s: float = 0.0
 
 
 def _share(low: float, high: float) -> Callable[[re.Match], float]:
@@ -37,6 +39,7 @@ STEPS: tuple[tuple[re.Pattern, Callable[[re.Match], float], str], ...] = (
     (re.compile(r"init engine .* took"), _at(0.93), "The engine is initialized."),
     (re.compile(r"Application startup complete|Uvicorn running on"), _at(0.97), "Waiting for its first answer."),
 )
+_TOOK = re.compile(r"Loading weights took (?P<seconds>[\d.]+) seconds")
 _FALLBACK = re.compile(r"no vLLM implementation, falling back to Transformers")
 
 
@@ -44,6 +47,8 @@ def advance(seen: Loading, line: str) -> Loading:
     """What is known after one more line."""
     if _FALLBACK.search(line):
         seen = replace(seen, fallback=True)
+    if took := _TOOK.search(line):
+        seen = replace(seen, weights_s=max(seen.weights_s, float(took["seconds"])))
     for pattern, progress, note in STEPS:
         if match := pattern.search(line):
             value = progress(match)

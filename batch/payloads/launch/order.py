@@ -44,6 +44,8 @@ class Shape:
     dtype: str
     trust_remote_code: bool
     expected_load_s: float
+    gpu_type: str = ""
+    weights_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Order:
     shape: Shape
     ladder: tuple[Rung, ...]
     limits: Limits
+    rates: Path | None = None  # where it is written down how long loading took; None: not of interest
 
 
 def read_order(path: Path) -> Order:
@@ -95,13 +98,16 @@ def _order(data: Mapping[str, Any]) -> Order:
         dtype=str(plan.get("dtype") or "auto"),
         trust_remote_code=bool(plan.get("trust_remote_code", False)),
         expected_load_s=float(plan.get("expected_load_s") or 0),
+        gpu_type=str(plan.get("gpu_type", "")),
+        weights_bytes=int(plan.get("weights_bytes", 0)),
     )
     ladder = tuple(_rung(number, rung) for number, rung in enumerate(data["ladder"]))
     if not ladder:
         raise ValueError("its ladder is empty")
     limits = _limits(data.get("limits") or {})
     folder = Path(data["model_folder"])
-    return Order(folder, data["served_name"], data.get("address") or "", shape, ladder, limits)
+    rates = Path(data["rates"]) if data.get("rates") else None
+    return Order(folder, data["served_name"], data.get("address") or "", shape, ladder, limits, rates)
 
 
 def _rung(number: int, rung: Mapping[str, Any]) -> Rung:
