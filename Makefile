@@ -22,7 +22,8 @@ test-fast:  ## the tests that need neither Slurm nor an engine nor a browser
 
 test-slurm-latest:  ## the scheduler's contract on the newest Slurm, in a chroot (root, mmdebstrap; a minute the first time)
 	@bash tests/contracts/slurm-latest.sh up
-	@PATH="$${FOLDER:-/var/tmp/dayzero-slurm-latest}/bin:$$PATH" DAYZERO_OTHER_SLURM=research $(VENV)/python -m pytest \
+	@PATH="$${FOLDER:-/var/tmp/dayzero-slurm-latest}/bin:$$PATH" DAYZERO_OTHER_SLURM=research \
+	  DAYZERO_OTHER_PYTHON=python-pyslurm $(VENV)/python -m pytest \
 	  tests/contracts -k slurm; status=$$?; bash tests/contracts/slurm-latest.sh down; exit $$status
 
 lint:  ## style and layers

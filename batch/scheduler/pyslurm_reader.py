@@ -1,53 +1,35 @@
-"""The queue by pyslurm, in a child process with a time limit. It works only with the Slurm it was built for.
-
-Probed before it is used: what it says then is why the text is read instead.
-"""
+"""The queue by pyslurm, in a child process with a time limit. It works only with the Slurm it was built for."""
 
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from batch.scheduler.commands import Answer, Run, said
+from batch.scheduler.commands import Answer, said
 from batch.scheduler.pyslurm_child import NO_PYSLURM
 from batch.scheduler.rows import Row
 from lifecycle.errors import SchedulerSilent
 
 CHILD = Path(__file__).with_name("pyslurm_child.py")
-PROBE_S = 20.0
 
 
-def argv() -> list[str]:
-    return [sys.executable, "-I", str(CHILD)]
+def argv(python: str = "", *words: str) -> list[str]:
+    """The child in that Python (empty: this one). Its text is handed over, so that it may live in another root."""
+    return [python or sys.executable, "-I", "-c", CHILD.read_text(), *words]
 
 
-def probe(run: Run) -> tuple[str, str]:
-    """(version, "") when pyslurm reads this Slurm; ("", why not) otherwise. Never raises."""
-    try:
-        answer = run(argv(), PROBE_S)
-    except SchedulerSilent as silence:
-        return "", f"pyslurm gave no answer within {PROBE_S:g} s ({silence})"
+def read(answer: Answer) -> tuple[str, list[Row]]:
+    """(pyslurm's version, the whole queue); SchedulerSilent when the child failed or printed something else."""
+    words = said(answer) or f"its process ended with status {answer.code}"
     if answer.code == NO_PYSLURM:
-        return "", f"pyslurm can't be imported ({said(answer)}): it must be built for this site's Slurm"
+        raise SchedulerSilent(f"pyslurm can't be imported ({words}): it must be built for this site's Slurm")
     if answer.code:
-        return "", f"pyslurm does not read this Slurm ({said(answer) or f'it ended with status {answer.code}'})"
+        raise SchedulerSilent(f"pyslurm does not read this Slurm ({words})")
     try:
-        return str(json.loads(answer.out)["pyslurm"]) or "of unknown version", ""
-    except (ValueError, KeyError, TypeError):
-        return "", "pyslurm's child printed no JSON"
-
-
-def read(answer: Answer) -> list[Row]:
-    """The whole queue; SchedulerSilent when the child failed or printed something else."""
-    if answer.code:
-        words = said(answer) or f"it ended with status {answer.code}"
-        raise SchedulerSilent(
-            f"pyslurm failed: {words}.", "It is asked again; cluster.reader = 'text' does without it."
-        )
-    try:
-        return [_row(job) for job in json.loads(answer.out)["jobs"]]
+        found = json.loads(answer.out)
+        return str(found["pyslurm"]) or "of unknown version", [_row(job) for job in found["jobs"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise SchedulerSilent(f"pyslurm's answer can't be read: {error}.", "Set cluster.reader = 'text'.") from None
+        raise SchedulerSilent(f"pyslurm's answer can't be read ({error})") from None
 
 
 def _row(job: dict[str, Any]) -> Row:

@@ -2,9 +2,11 @@
 
 Text is the default: at 11,000 jobs it takes 0.2 s where JSON takes 4 to 7. A release that no longer knows one of our
 fields fails the whole text call; from then on this process reads JSON, if Slurm is 24.11 or later. pyslurm is used
-where the settings ask for it and a probe says that it matches this Slurm; the history is read as text then.
+where the settings ask for it and as long as it answers; the history is read as text then. Where it fails the commands
+are asked the same question: if they answer, pyslurm is at fault and this process asks it no more.
 """
 
+import contextlib
 import secrets
 from collections.abc import Collection
 
@@ -21,26 +23,48 @@ REFUSED_FIELD = ("Invalid job format specification", "Invalid field requested", 
 
 
 class Reader:
-    """`kind`: auto, text, json or pyslurm. `name` is how it reads now. Thread-safe: what it learns, it learns once."""
+    """`kind`: auto, text, json or pyslurm (in `python`). `name` is how it reads now. Thread-safe: learns once."""
 
-    def __init__(self, run: Run, timeout_s: float, kind: str = "auto"):
-        self._run, self._timeout_s, self._kind = run, timeout_s, kind
+    def __init__(self, run: Run, timeout_s: float, kind: str = "auto", python: str = ""):
+        self._run, self._timeout_s, self._kind, self._python = run, timeout_s, kind, python
         self.json = kind == "json"
-        self._pyslurm: tuple[str, str] | None = None  # version, or why not
+        self._pyslurm = ""  # its version, once it has answered
+        self._why_not = "" if kind == "pyslurm" else "it isn't asked for"
 
     @property
     def name(self) -> str:
         plain = f"JSON {SHAPE}" if self.json else "formatted text"
         if self._kind != "pyslurm":
             return plain
-        version, why_not = self._probed()
-        return f"pyslurm {version} in a process of its own" if version else f"{plain}, because {why_not}"
+        if not self._why_not and not self._pyslurm:
+            with contextlib.suppress(SchedulerSilent):
+                self.squeue()
+        if self._pyslurm and not self._why_not:
+            return f"pyslurm {self._pyslurm} in a process of its own"
+        return f"{plain}, because {self._why_not or 'nothing answers'}"
 
     def squeue(self, names: Collection[str] = ()) -> list[Row]:
         """The whole queue, or the jobs of these names; SchedulerSilent."""
-        if self._kind == "pyslurm" and self._probed()[0]:
-            rows = pyslurm_reader.read(self._run(pyslurm_reader.argv(), self._timeout_s))
-            return [row for row in rows if not names or row.name in names]
+        if self._why_not:
+            return self._squeue(names)
+        try:
+            self._pyslurm, rows = pyslurm_reader.read(self._run(pyslurm_reader.argv(self._python), self._timeout_s))
+        except SchedulerSilent as silence:
+            rows = self._squeue(names)
+            self._why_not = str(silence)  # the commands answered: it isn't slurmctld
+            return rows
+        return [row for row in rows if not names or row.name in names]
+
+    def act(self, verb: str, handle: str) -> bool:
+        """Let pyslurm `cancel` or `requeue` a whole job; False: not done by it, the commands are to be asked."""
+        if self._why_not or not handle.isdigit():
+            return False
+        try:
+            return not self._run(pyslurm_reader.argv(self._python, verb, handle), self._timeout_s).code
+        except SchedulerSilent:
+            return False
+
+    def _squeue(self, names: Collection[str]) -> list[Row]:
         mark = secrets.token_hex(6)
         answer = self._ask(squeue_argv(mark, names), squeue_json_argv(names))
         if answer.code:
@@ -59,11 +83,6 @@ class Reader:
                 return []
             raise SchedulerSilent(f"sacct failed: {said(answer)}.", "Is slurmdbd up?")
         return self._json(read_sacct_json, answer) if self.json else read_sacct(answer.out, mark)
-
-    def _probed(self) -> tuple[str, str]:
-        if self._pyslurm is None:
-            self._pyslurm = pyslurm_reader.probe(self._run)
-        return self._pyslurm
 
     def _ask(self, text: list[str], json: list[str]) -> Answer:
         if not self.json:

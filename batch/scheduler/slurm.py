@@ -36,7 +36,7 @@ class SlurmScheduler:
         self._folder = Path(folder)
         self._clock = clock
         self._run = run
-        self.reader = Reader(run, cluster.command_timeout_s, cluster.reader)
+        self.reader = Reader(run, cluster.command_timeout_s, cluster.reader, cluster.pyslurm_python)
         self._guarded = bool(cluster.guards.never)
         self._unseen: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -105,6 +105,8 @@ class SlurmScheduler:
         That SIGTERM reaches the engines too, and cuts the requests that run. `gently` only the batch script hears it:
         our launcher drains, then exits; a script that ignores it would hold its GPUs for ever.
         """
+        if not gently and self.reader.act("cancel", handle):
+            return
         argv = ["scancel", "--batch", "--signal=TERM", handle] if gently else ["scancel", handle]
         answer = self._run(argv, self._timeout_s)
         sentence = said(answer)

@@ -71,6 +71,7 @@ class Cluster(Section):
     command_timeout_s: float = Field(default=30, gt=0)
     local_slots: int = Field(default=4, gt=0)  # kind = "local": how many nodes we pretend to have
     reader: Literal["auto", "text", "json", "pyslurm"] = "auto"  # of the queue; auto: text, JSON where that is refused
+    pyslurm_python: str = ""  # reader = "pyslurm": the Python that has it, such as "/usr/bin/python3"; empty: our own
     wckey: str = ""  # --wckey of every job, where the site books by it
     extra: tuple[str, ...] = ()  # more sbatch options for servers, such as "--constraint=nvlink"
     light_extra: tuple[str, ...] = ()  # the same for jobs without a GPU

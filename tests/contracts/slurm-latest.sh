@@ -4,6 +4,9 @@
 #     slurm-latest.sh up|down        FOLDER=/var/tmp/dayzero-slurm-latest SUITE=sid
 #
 # Needs root, mmdebstrap and a Debian mirror in /etc/apt; the first `up` takes a minute or two, later ones seconds.
+# pyslurm (GPL; never shipped) is built in there, too: $FOLDER/bin/python-pyslurm has it. Two minutes the first time.
+# PyPI's newest is for Slurm 25.11, and no Debian suite has that (bookworm 22.05, trixie 24.11, forky and sid 26.05). So
+# its version is changed, and 26.05's own switch for older programs turned on. PYSLURM=no does without.
 # Everything listens on 127.0.0.1. The clients stand in $FOLDER/bin; /tmp is shared with the chroot, so scripts and
 # logs must lie there. `down` stops all and unmounts; the chroot stays (rm -r --one-file-system $FOLDER, after `down`).
 set -euo pipefail
@@ -13,6 +16,8 @@ SUITE=${SUITE:-sid}
 ROOT=$FOLDER/root
 PIDS=$FOLDER/pids
 SOCKET=/run/mariadbd/mysqld.sock
+PYSLURM=${PYSLURM:-pyslurm==25.11.2 --hash=sha256:6e0e4bc639ea3177591b102b77c1dd8df55a9e411ac42ef339a4adb3908cca34}
+BUILDS=gcc,libc6-dev,libslurm-dev,python3-dev,python3-venv,python3-setuptools,python3-wheel,python3-packaging,cython3
 NODES="h100-01 h100-02 h100-03 h100-04"
 
 inside() { chroot "$ROOT" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 "$@"; }
@@ -43,8 +48,24 @@ make_root() {
   mirror=${mirror%%[[:space:]]*}
   # The suite moves: a mirror that is a few days behind is no error.
   mmdebstrap --quiet --variant=apt --aptopt='Acquire::Check-Valid-Until "false"' --aptopt='Acquire::Check-Date "false"' \
-    --include=slurmctld,slurmd,slurmdbd,slurm-client,slurm-wlm-mysql-plugin,slurm-wlm-basic-plugins,mariadb-server,procps \
+    --include=slurmctld,slurmd,slurmdbd,slurm-client,slurm-wlm-mysql-plugin,slurm-wlm-basic-plugins,mariadb-server,procps,$BUILDS \
     "$SUITE" "$ROOT" "${mirror:?no Debian mirror found in /etc/apt}"
+}
+
+make_pyslurm() {
+  local work=$ROOT/root/pyslurm lib
+  rm -rf "$work" "$ROOT/opt/pyslurm"
+  mkdir -p "$work"
+  echo "$PYSLURM" >"$work/wanted"
+  python3 -m pip -q download --no-deps --no-binary :all: --require-hashes -r "$work/wanted" -d "$work"
+  tar -xzf "$work"/pyslurm-*.tar.gz -C "$work" --strip-components=1
+  sed -i 's/^__version__ = "25.11/__version__ = "26.5/' "$work/pyslurm/version.py"
+  lib=$(dirname "$(find "$ROOT/usr/lib" -name libslurmfull.so)")
+  inside python3 -m venv --system-site-packages /opt/pyslurm
+  # 26.05 renamed a function and dropped an error number; jobs are named by another type, unless one asks for the old.
+  inside SLURM_LIB_DIR="${lib#"$ROOT"}" PYSLURM_BUILD_JOBS=2 CFLAGS="-O0 -DSLURM_BACKWARD_COMPAT \
+    -Dslurm_free_ctl_conf=slurm_free_conf -DESLURM_ERROR_ON_DESC_TO_RECORD_COPY=2033" \
+    /opt/pyslurm/bin/python -m pip -q install --no-build-isolation --no-deps --no-index /root/pyslurm
 }
 
 configure() {
@@ -146,6 +167,11 @@ exec chroot "$ROOT" /usr/bin/env PATH=/usr/sbin:/usr/bin:/sbin:/bin sh -c 'cd "\
 CLIENT
     chmod +x "$FOLDER/bin/$name"
   done
+  if [ "$PYSLURM" != no ] && { [ -d "$ROOT/opt/pyslurm/bin" ] || make_pyslurm; }; then
+    printf '#!/bin/sh\nexec chroot "%s" /usr/bin/env -i PATH=/usr/bin:/bin HOME=/root LC_ALL=C.UTF-8 %s "$@"\n' \
+      "$ROOT" /opt/pyslurm/bin/python >"$FOLDER/bin/python-pyslurm"
+    chmod +x "$FOLDER/bin/python-pyslurm"
+  fi
   await 60 all_idle
   inside sinfo --version
 }
@@ -164,5 +190,5 @@ down() {
 case "${1:-}" in
   up) mkdir -p "$FOLDER" && up ;;
   down) down ;;
-  *) sed -n '2,8s/^# \{0,1\}//p' "$0" && exit 2 ;;
+  *) sed -n '2,11s/^# \{0,1\}//p' "$0" && exit 2 ;;
 esac

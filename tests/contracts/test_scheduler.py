@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from batch.scheduler import commands, pyslurm_reader
 from batch.scheduler.local import LocalScheduler
 from batch.scheduler.slurm import SlurmScheduler
 from lifecycle.errors import SubmissionRefused
@@ -36,10 +35,12 @@ def place(request: pytest.FixtureRequest, tmp_path: Path):
                 pytest.skip("the JSON reader needs Slurm 24.11 or later: make test-slurm-latest")
             request.getfixturevalue("slurm_cluster")
         header = {**SERVING, "account": OTHER, "mem": "1G"} if OTHER else SERVING
-        if request.param == "slurm-pyslurm" and (why_not := pyslurm_reader.probe(commands.run)[1]):
-            pytest.skip(why_not)
-        cluster = Cluster(reader=request.param.partition("-")[2] or "text")
-        place = Place(SlurmScheduler(cluster, folder, clock), tmp_path, header, clock)
+        python = os.environ.get("DAYZERO_OTHER_PYTHON", "")
+        cluster = Cluster(reader=request.param.partition("-")[2] or "text", pyslurm_python=python)
+        scheduler = SlurmScheduler(cluster, folder, clock)
+        if request.param == "slurm-pyslurm" and not (name := scheduler.reader.name).startswith("pyslurm"):
+            pytest.skip(name)
+        place = Place(scheduler, tmp_path, header, clock)
     else:
         cluster = Cluster(kind="local", local_slots=2)
         place = Place(LocalScheduler(cluster, folder, clock, kill_wait_s=2), tmp_path, clock=clock)
