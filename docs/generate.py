@@ -9,8 +9,8 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from bot.commands import HELP
 from bot.hooks.catalogue import CATALOGUE
+from bot.slack.manifest import as_yaml, manifest
 from docs.planning_page import planning
 from lifecycle import deployments, images, releases, servers, swaps, victims
 from lifecycle.deployments import DEPLOYMENT
@@ -156,46 +156,9 @@ def _rule(field: Any) -> str:
 
 # slack-manifest.yaml --------------------------------------------------------------------------------------------
 
-SCOPES = {
-    "auth.test": (),
-    "apps.connections.open": (),  # the app-level token's connections:write
-    "chat.postMessage": ("chat:write",),
-    "chat.update": ("chat:write",),
-    "conversations.list": ("channels:read", "groups:read"),
-    "conversations.history": ("channels:history", "groups:history", "metadata.message:read"),
-    "conversations.replies": ("channels:history", "groups:history", "metadata.message:read"),
-    "conversations.open": ("im:write",),
-    "views.open": (),
-    "views.publish": (),
-    "files_upload_v2": ("files:write",),
-    "users.lookupByEmail": ("users:read", "users:read.email"),
-    "usergroups.list": ("usergroups:read",),
-    "usergroups.users.list": ("usergroups:read",),
-    "slash commands": ("commands",),
-    "app_mention": ("app_mentions:read",),
-}
-"""What the bot calls → the scopes that Slack wants for it."""
 
-EVENTS = ("app_home_opened", "app_mention", "message.channels", "message.groups")
-
-
-def manifest() -> str:
-    scopes = sorted({scope for wanted in SCOPES.values() for scope in wanted})
-    lines = [f"# {NOTICE}", "display_information:", "  name: dayzero"]
-    lines += ["  description: New open-weights models, served and tested the day they are published", "features:"]
-    lines += ["  app_home:", "    home_tab_enabled: true", "    messages_tab_enabled: true"]
-    lines += ["    messages_tab_read_only_enabled: true"]
-    lines += ["  bot_user:", "    display_name: dayzero", "    always_online: true", "  slash_commands:"]
-    for command, text in HELP.items():
-        usage = text.partition("`: ")[0].strip("`").removeprefix(command).strip()
-        about = text.partition("`: ")[2].partition(".")[0].replace("`", "")
-        lines += [f"    - command: {command}", f'      description: "{about[0].upper()}{about[1:]}"']
-        lines += [f'      usage_hint: "{usage}"', "      should_escape: false"]
-    lines += ["oauth_config:", "  scopes:", "    bot:", *(f"      - {scope}" for scope in scopes), "settings:"]
-    lines += ["  event_subscriptions:", "    bot_events:", *(f"      - {event}" for event in EVENTS)]
-    lines += ["  interactivity:", "    is_enabled: true", "  org_deploy_enabled: false"]
-    lines += ["  socket_mode_enabled: true", "  token_rotation_enabled: false"]
-    return "\n".join(lines) + "\n"
+def slack_manifest() -> str:
+    return f"# {NOTICE}\n{as_yaml(manifest())}"
 
 
 # webhooks.md ----------------------------------------------------------------------------------------------------
@@ -270,7 +233,7 @@ PAGES = {
     "machines.md": machines,
     "planning.md": lambda: planning(NOTICE),
     "settings.md": settings,
-    "slack-manifest.yaml": manifest,
+    "slack-manifest.yaml": slack_manifest,
     "webhooks.md": webhooks,
 }
 

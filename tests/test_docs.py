@@ -10,8 +10,11 @@ import yaml
 
 from bot.arguments import WrongWords, parser
 from bot.commands import HELP
+from bot.slack import receiver
+from bot.slack.manifest import SCOPES, as_yaml, manifest
 from docs import generate
 from lifecycle.deployments import DEPLOYMENT
+from lifecycle.errors import Refused
 from lifecycle.images import IMAGE
 from lifecycle.releases import RELEASE
 from lifecycle.servers import SERVER
@@ -124,6 +127,21 @@ def test_the_slack_manifest_is_what_slack_takes() -> None:
     assert set(data["oauth_config"]["scopes"]["bot"]) >= {"chat:write", "commands"}
 
 
+def test_the_manifest_for_http_differs_in_its_addresses_only() -> None:
+    """Commands, clicks and events go to where the bot listens, without Socket Mode; plain HTTP is refused."""
+    by_socket, by_http = manifest(), yaml.safe_load(as_yaml(manifest("https://dayzero.example.org/")))
+    where = "https://dayzero.example.org" + receiver.PATH
+    settings = by_http["settings"]
+    assert settings["event_subscriptions"].pop("request_url") == settings["interactivity"].pop("request_url") == where
+    assert {command.pop("url") for command in by_http["features"]["slash_commands"]} == {where}
+    assert settings.pop("socket_mode_enabled") is False and by_socket["settings"].pop("socket_mode_enabled") is True
+    assert by_http == by_socket
+    assert manifest(where) == manifest("https://dayzero.example.org")
+    for wrong in ("http://dayzero.example.org", "dayzero.example.org", "https://", "https://a.example/?x=1"):
+        with pytest.raises(Refused):
+            manifest(wrong)
+
+
 def test_each_slack_method_that_is_called_has_its_scopes() -> None:
     """Found in the code of the bot; a new one must be named with what it needs."""
     called = set()
@@ -132,7 +150,7 @@ def test_each_slack_method_that_is_called_has_its_scopes() -> None:
         called |= set(re.findall(r'\.call\(\s*"([\w.]+)"', text))
         called |= {"files_upload_v2"} & set(re.findall(r"client\.(\w+)\(", text))
     assert len(called) >= 6
-    assert called <= set(generate.SCOPES)
+    assert called <= set(SCOPES)
 
 
 def test_each_dependency_has_its_reason() -> None:

@@ -15,9 +15,9 @@ import uvicorn
 from slack_bolt import App, BoltRequest, BoltResponse
 from slack_bolt.adapter.asgi import SlackRequestHandler
 
+from bot.slack.manifest import PATH
 from lifecycle.errors import BadSettings, ChatUnavailable
 
-PATH = "/slack/events"
 MOST_BYTES = 2**20
 REMEMBER_S = 600
 """Longer than a signature is good for."""

@@ -59,6 +59,13 @@ def webhooks(options: Namespace) -> Answer:
     return Answer([asdict(d) for d in found], show.table(rows) if rows else "Everything was taken.")
 
 
+def slack(options: Namespace) -> Answer:
+    from bot.slack.manifest import as_yaml, manifest
+
+    made = manifest(options.http)
+    return Answer(made, as_yaml(made).rstrip())
+
+
 def check(options: Namespace) -> Answer:
     from bot import check as parts
 

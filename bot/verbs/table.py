@@ -24,6 +24,7 @@ VERBS: dict[str, Callable[[Namespace], Answer | int]] = {
     "check": operating.check,
     "watch": operating.watch,
     "webhooks": operating.webhooks,
+    "slack": operating.slack,
     "gateway": serving.gateway,
     "keys": serving.keys,
     "teams": serving.teams,
