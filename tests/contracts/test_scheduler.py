@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from batch.scheduler import commands
 from batch.scheduler.local import LocalScheduler
 from batch.scheduler.slurm import SlurmScheduler
 from lifecycle.errors import SubmissionRefused
@@ -230,3 +231,28 @@ def test_telling_never_hurts(place: Place):
     handle = place.submit("sleep 60")
     place.scheduler.tell(handle, "Paused for a day: 'quotes' \"too\" = $HOME; `ls`\nsecond line")
     place.scheduler.tell("987654", "nobody")
+
+
+def test_a_held_job_waits_until_it_is_released(place: Place):
+    """Held by a person it is QUEUED, with Slurm's word for it, however often it is looked at; released it runs."""
+    if place.scheduler.name == "local":
+        pytest.skip("nobody can hold a child process")
+    handle = place.submit("true", hold="")
+    seen = place.wait(handle, QUEUED)
+    assert seen.reason.startswith("JobHeld") and seen.started_at is None and seen.nodes == ()
+    commands.run(["scontrol", "release", handle], 20)
+    place.wait(handle, SUCCEEDED)
+
+
+def test_a_requeued_job_keeps_its_handle(place: Place):
+    """It waits again under the same number with one restart more, never seen as ended; asked to hurry it runs again."""
+    if place.scheduler.name == "local":
+        pytest.skip("nothing is requeued here")
+    handle = place.submit("sleep 60", requeue="")
+    place.wait(handle, RUNNING)
+    if not place.scheduler.reader.act("requeue", handle):
+        assert commands.run(["scontrol", "requeue", handle], 20).code == 0
+    seen = place.wait(handle, QUEUED, SUCCEEDED, FAILED, CANCELLED, GONE)
+    assert seen.state is QUEUED and seen.restarts == 1 and seen.handle == handle
+    place.scheduler.hurry(handle)
+    assert place.wait(handle, RUNNING).restarts == 1
