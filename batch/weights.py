@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch.payloads import cache_lock
+from batch.payloads.room import room
 from lifecycle.errors import NotFound
 from lifecycle.jobs import JobState
 from lifecycle.ledger import Ledger
@@ -107,8 +108,9 @@ def unpin(shared: Path, repo: str, revision: str) -> None:
 
 
 def free_bytes(shared: Path) -> int:
+    """What is free there, and within the quotas of whoever runs this."""
     shared.mkdir(parents=True, exist_ok=True)
-    return shutil.disk_usage(shared).free
+    return room(shared).free
 
 
 def _published(shared: Path) -> Iterator[tuple[Path, dict]]:

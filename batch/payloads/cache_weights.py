@@ -10,7 +10,6 @@ environment.
 import argparse
 import contextlib
 import os
-import shutil
 import sys
 import threading
 import time
@@ -28,6 +27,7 @@ from batch.payloads.cache_progress import Progress, mirror
 from batch.payloads.cache_verify import same
 from batch.payloads.ending import Stopped, ended, job_id
 from batch.payloads.place import seal
+from batch.payloads.room import room, stripe
 from batch.rates import folder as rates_folder
 from batch.rates import note_fetch
 from lifecycle.errors import NoSpace
@@ -85,7 +85,9 @@ def _fetch(order: Order, stop: threading.Event) -> bool:
     """List, check the space, fetch our share; publish if it was the last. We hold the lock. Is it published?"""
     token = os.environ.get("HF_TOKEN") or False
     sources = cache_listing.listing(order, token, stop)
-    order.staging.mkdir(parents=True, exist_ok=True)
+    if not order.staging.is_dir():
+        order.staging.mkdir(parents=True, exist_ok=True)
+        stripe(order.staging)
     progress = Progress(order.progress)
     fetch = Fetch(
         build_hf_headers(token=token, library_name="dayzero"), order.patience, stop, progress.moved, progress.note
@@ -183,14 +185,16 @@ def _task() -> str:
 
 
 def _check_space(order: Order, sources: Collection[Source]) -> None:
-    missing = _missing(order, sources)
-    free = shutil.disk_usage(order.staging).free
-    lacking = missing + order.keep_free - free
-    if missing and lacking > 0:
+    if not (missing := _missing(order, sources)):
+        return
+    there = room(order.staging)
+    lacking = missing + order.keep_free - there.free
+    if lacking > 0:
         raise NoSpace(
-            f"{order.repo} needs {missing:,} more bytes, but {order.shared} has {free:,} free, of which "
-            f"{order.keep_free:,} must stay free.",
-            f"Make room for {lacking:,} bytes, then retry; what has arrived is kept.",
+            f"{order.repo} needs {missing:,} more bytes, but {there.limit} leaves {there.free:,} in {order.shared}, "
+            f"of which {order.keep_free:,} must stay free.",
+            f"Make room for {lacking:,} bytes, then retry; what has arrived is kept: "
+            f"`dayzero weights gc --free {(missing + order.keep_free) / 2**30 + 0.05:.1f}` deletes what nobody uses.",
         )
 
 

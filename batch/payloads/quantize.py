@@ -25,6 +25,7 @@ from batch.payloads.ending import Stopped, ended, job_id
 from batch.payloads.place import seal
 from batch.payloads.quantize_order import Order, read_order
 from batch.payloads.quantize_verify import verify
+from batch.payloads.room import room, stripe
 from lifecycle.errors import DayzeroError, NoSpace, Refused, Transient
 from lifecycle.runfolder import read_json, write_json
 
@@ -73,14 +74,15 @@ def _make(order: Order, stop: threading.Event) -> None:
             f"`dayzero deploy {order.repo}@{order.made_from}` fetches them.",
         )
     size = int(original.get("bytes", 0))
-    free = shutil.disk_usage(order.shared).free
-    if size + order.keep_free > free:
+    there = room(order.shared)
+    if size + order.keep_free > there.free:
         raise NoSpace(
-            f"A copy of {order.repo} may take {size:,} bytes, and {free:,} are free.",
+            f"A copy of {order.repo} may take {size:,} bytes, and {there.limit} leaves {there.free:,} free.",
             "`dayzero weights gc` makes room; then retry.",
         )
     shutil.rmtree(order.staging, ignore_errors=True)
     order.staging.mkdir(parents=True)
+    stripe(order.staging)
     _run(order, size, stop)
     _progress(order, size, size, "verifying")
     counts = verify(order.source, order.staging, order.scheme)
