@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 
 from bot.checks import cluster, hooks, outside, own, site
+from bot.checks.database import database
 from bot.checks.identity import identity
 from bot.checks.quantize import quantize
 from bot.checks.result import Found, Result
@@ -35,6 +36,7 @@ CHECKS: Mapping[str, Check] = {
     "mail": outside.mail,
     "webhooks": hooks.ready,
     "gateway": own.gateway,
+    "database": database,
     "providers": own.providers,
     "identity": identity,
     "gauntlet": own.gauntlet,

@@ -91,6 +91,12 @@ class Gate:
             self.keepers.append(Keeper(settings.gateway_store, keep))
         self._watching = asyncio.gather(self.live.run(), self.limiter.run(), self.refused.run(), self.tokens.run())
 
+    @property
+    def problem(self) -> str:
+        """Why no call can be answered and accounted for; empty: it can."""
+        blind = self.link.blind if self.link is not None else ""
+        return self.live.problem or self.writer.problem or blind
+
     def _see(self, prefix: str, name: str, issuer: str) -> None:
         """Somebody new whom an identity provider vouches for gets a row. Blocks."""
         seer(self.settings.gateway_store)(prefix, name, issuer)

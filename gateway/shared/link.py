@@ -40,6 +40,7 @@ class Link:
         self._local = settings.gateway_path
         self._ended = threading.Event()
         self._told = 0.0
+        self.blind = "The shared database was never reached from here, so no key is known."
         self.problem = "The shared database was not read yet."
         self._thread = threading.Thread(target=self._run, name="gateway-link", daemon=True)
 
@@ -72,9 +73,18 @@ class Link:
         self._thread.join(AGAIN_S + 10)
 
     def _join(self) -> None:
+        self._look()
         opened = open_store(self._shared)
         with contextlib.closing(opened), contextlib.closing(connect(self._local)) as local:
             join(local, opened.conn)
+        self.blind = ""
+
+    def _look(self) -> None:
+        """Has this host ever reached it, by this worker or another?"""
+        if self.blind:
+            with contextlib.closing(connect(self._local)) as local:
+                if local.execute("SELECT joined FROM shipped").fetchone()[0]:
+                    self.blind = ""
 
     def _run(self) -> None:
         with open(self._local.with_name("shared.lock"), "w") as lock, contextlib.ExitStack() as leading:
@@ -84,6 +94,8 @@ class Link:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except OSError:  # another worker of this host copies
                     self.problem = ""
+                    with contextlib.suppress(StoreError):
+                        self._look()
                     self._ended.wait(EVERY_S)
                     continue
                 try:

@@ -22,25 +22,34 @@ OWN_LISTS = ("_sqlite_migrations", "sqlite_")
 # A row that was sent and not confirmed is sent again: it must not count twice.
 ONCE = "CREATE UNIQUE INDEX IF NOT EXISTS usage_request ON usage (request_id)"
 
+_TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)")
 _TRIGGER = re.compile(r"CREATE TRIGGER (\w+) AFTER (INSERT|UPDATE|DELETE) ON (\w+) BEGIN (UPDATE [^;]+;) END$")
 
 
 def bring_up_to_date(connection: Connection) -> None:
     """Whatever is there already stays. Several hosts may do this at once. sqlite3.Error when it can't be done."""
-    statements = list(wanted())
-    digest = hashlib.sha256("\n".join(statements).encode()).hexdigest()
+    statements, ours = list(wanted()), digest()
     connection.execute("BEGIN")
     try:
         connection.execute("SELECT pg_advisory_xact_lock(?)", (LOCK,))
         connection.execute("CREATE TABLE IF NOT EXISTS dayzero_schema (digest TEXT PRIMARY KEY)")
-        if not connection.execute("SELECT 1 FROM dayzero_schema WHERE digest = ?", (digest,)).fetchone():
+        if not connection.execute("SELECT 1 FROM dayzero_schema WHERE digest = ?", (ours,)).fetchone():
             for statement in statements:
                 connection.execute(statement)
-            connection.execute("INSERT INTO dayzero_schema VALUES (?)", (digest,))
+            connection.execute("INSERT INTO dayzero_schema VALUES (?)", (ours,))
         connection.commit()
     except BaseException:
         connection.rollback()
         raise
+
+
+def digest() -> str:
+    """What tells this version's schema from others; a database remembers all that it was brought to."""
+    return hashlib.sha256("\n".join(wanted()).encode()).hexdigest()
+
+
+def tables() -> list[str]:
+    return [found.group(1) for one in wanted() if (found := _TABLE.match(one))]
 
 
 def wanted() -> Iterator[str]:

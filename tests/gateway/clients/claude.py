@@ -84,7 +84,7 @@ def signatures(place: Place) -> None:
 
 
 def caching(place: Place) -> None:
-    marked = {"type": "text", "text": f"Know that {place.question} " * 200, "cache_control": {"type": "ephemeral"}}
+    marked = {"type": "text", "text": f"Know this: {place.question}", "cache_control": {"type": "ephemeral"}}
     first, second = (tell(place, system=[marked]).usage for _ in range(2))
     assert first.cache_creation_input_tokens and second.cache_read_input_tokens
 
