@@ -57,7 +57,7 @@ async def _health(gate: Gate, scope: dict) -> Answer:
 
 async def _ready(gate: Gate, scope: dict) -> Answer:
     """A call could be answered and accounted for: the routing was read and the ledger takes rows."""
-    if problem := gate.live.problem or gate.writer.problem:
+    if problem := gate.problem:
         return Answer(JSON, json.dumps({"status": "not ready", "reason": problem}).encode(), 503)
     return Answer(JSON, json.dumps({"status": "ready", "generation": gate.live.table.generation}).encode())
 
@@ -67,7 +67,7 @@ async def _metrics(gate: Gate, scope: dict) -> Answer:
     if CANDIDATE_TAG not in (await caller(gate, scope)).tags:
         sentence = "Metrics show candidates too. Use a key with the tag candidate: `dayzero keys create`."
         raise ApiError(403, sentence, "permission_error", "insufficient_scope")
-    store, problem = gate.settings.gateway_path, gate.live.problem or gate.writer.problem
+    store, problem = gate.settings.gateway_path, gate.problem
     return Answer(metrics.TEXT, await asyncio.to_thread(metrics.render, store, gate.live.table, problem))
 
 
