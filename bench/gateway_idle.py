@@ -1,6 +1,7 @@
 """Ten thousand streams that say nothing, on one worker: what they hold in memory. BENCH_STREAMS: another number."""
 
 import asyncio
+import contextlib
 import os
 import resource
 import shutil
@@ -49,6 +50,9 @@ class Caller(asyncio.Protocol):
 
 
 def main() -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # root may have more; the gateway inherits it
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted := 2 * STREAMS + 1000, max(most, wanted)))
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     streams = min(STREAMS, (most - 200) // 2)

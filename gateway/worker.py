@@ -27,6 +27,9 @@ BACKLOG = 4096
 
 CANT_START = 3
 
+FEW_FILES = 2 * 4096 + 200
+"""Fewer than this deserve a warning: so many requests at a time, each with a caller's connection and a server's."""
+
 GARBAGE = (10_000, 20, 20)
 """How many new objects make a round of the garbage collector worth its time: a request leaves it next to nothing."""
 
@@ -38,10 +41,19 @@ def work(
     admin: socket.socket | None = None,
 ) -> int:
     """Serve until SIGTERM; the exit status. `ready` is called when requests are taken; `admin`: the admin API's."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # two descriptors a request: the usual 1024 are soon spent
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    open_files()
     return uvloop.run(_work(settings, listening, ready, admin))
+
+
+def open_files() -> int:
+    """As many as this process may have; the log says so when that is few. A request takes two: 1024 are soon spent."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if 0 <= most < FEW_FILES:
+        advice = "Raise the hard limit: LimitNOFILE=65536 in its systemd unit, or `ulimit -Hn` where it is started."
+        say("files.few", limit=most, requests=most // 2, advice=advice)
+    return most
 
 
 async def _work(

@@ -1,5 +1,6 @@
 """Readiness means it: 503 with the reason while no call can be answered and accounted for, 200 as soon as one can."""
 
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway import worker
 from lab.postgres.server import Server, missing, temporary
 from lifecycle.settings import Shared
 from tests.gateway.backend import Backend
@@ -96,3 +98,15 @@ def _refuses(gateway: Gateway) -> bool:
     except OSError:
         return True
     return False
+
+
+@pytest.mark.parametrize(("hard", "warned"), [(1024, True), (1048576, False), (resource.RLIM_INFINITY, False)])
+def test_few_open_files_are_said(hard: int, warned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gateway takes what it may have; where that is little, its log says so and where to raise it."""
+    taken, told = [], []
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (256, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: taken.append(limits))
+    monkeypatch.setattr(worker, "say", lambda event, **fields: told.append((event, fields)))
+    worker.open_files()
+    assert taken == [(hard, hard)] and bool(told) == warned
+    assert not warned or (told[0][1]["requests"] == 512 and "LimitNOFILE" in told[0][1]["advice"])
