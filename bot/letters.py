@@ -76,8 +76,11 @@ def offered(release: Release) -> Letter:
     return Letter(f"New: {release.repo}", sentence, tuple(rows), step)
 
 
-def alert(event: Event, deployment: Deployment | None) -> Letter:
-    """What the channel or the thread is told of an event; where they are told nothing, what it means."""
+def alert(event: Event, deployment: Deployment | None, report: str = "") -> Letter:
+    """What the channel or the thread is told of an event; where they are told nothing, what it means.
+
+    `report`: where people find the Gauntlet's, if this is about one.
+    """
     meaning = CATALOGUE.get(event.kind, event.kind)
     if event.kind in stories.NOTICES:
         said = stories.NOTICES[event.kind](event)
@@ -85,7 +88,7 @@ def alert(event: Event, deployment: Deployment | None) -> Letter:
         said = (stories.line(event, deployment) if deployment else None) or f"{meaning.capitalize()}."
     rows = [("Deployment", deployment.id)] if deployment else []
     rows += [("State", event.new)] if event.new else []
-    rows += [("Report", event.detail["report"])] if event.detail.get("report") else []
+    rows += [("Report", report)] if report else []
     tail = str(event.detail.get("tail") or "")[-3000:]
     about = deployment.model if deployment else "dayzero"
     return Letter(f"{about}: {event.new or meaning}", said, tuple(rows), tail=tail)

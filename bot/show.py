@@ -104,8 +104,10 @@ def _wish(release: Release) -> str:
     return f"`dayzero approve {release.id}` deploys it" if release.plan else ""
 
 
-def one(deployment: Deployment, servers: Sequence[Server], victims: Sequence[VictimRow], now: float) -> str:
-    """All about one deployment, but its past."""
+def one(
+    deployment: Deployment, servers: Sequence[Server], victims: Sequence[VictimRow], now: float, report: str = ""
+) -> str:
+    """All about one deployment, but its past. `report`: where people find the Gauntlet's."""
     d = deployment
     verdict = d.verdict or {}
     lines = [
@@ -118,7 +120,7 @@ def one(deployment: Deployment, servers: Sequence[Server], victims: Sequence[Vic
         f"  Gauntlet run {verdict.get('run')}: {verdict.get('outcome')}. {' '.join(verdict.get('reasons') or ())}"
         if verdict
         else "",
-        f"  report: {verdict['report']}" if verdict.get("report") else "",
+        f"  report: {report}" if report else "",
     ]
     lines += [
         f"  server {x.n}: {x.state} for {duration(now - x.since)}"

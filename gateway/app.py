@@ -12,11 +12,12 @@ from gateway.credentials import resolve
 from gateway.errors import ApiError
 from gateway.gate import Gate
 from gateway.listing import anthropic_list, anthropic_model, find_model, list_models
-from gateway.pages import models, usage
+from gateway.pages import models, report, usage
 from gateway.pages.files import SECURITY, asset, page
 from gateway.request import credential
 from gateway.ways import WAYS
 from lifecycle.deployments import CANDIDATE_TAG
+from lifecycle.reports import PATH as REPORTS
 
 HTML = b"text/html; charset=utf-8"
 JSON = b"application/json"
@@ -119,6 +120,15 @@ async def _asset(gate: Gate, scope: dict) -> Answer:
     return Answer(*found, headers=SECURITY)
 
 
+async def _report(gate: Gate, scope: dict) -> Answer:
+    """The link is the key: it comes from Slack or a letter, where nobody has a key at hand."""
+    body = await asyncio.to_thread(report.read, gate.settings.site.shared, scope["path"].removeprefix(REPORTS))
+    if body is None:
+        sentence = "There is no report behind this link. `dayzero status` with the deployment's name shows the newest."
+        raise ApiError(404, sentence, "invalid_request_error", "unknown_report")
+    return Answer(HTML, body, headers=report.SECURITY)
+
+
 ONE_MODEL, ASSETS = "/v1/models/", "/assets/"
 ROUTES: dict[str, Route] = {
     "/": _models_page,
@@ -131,7 +141,7 @@ ROUTES: dict[str, Route] = {
     "/v1/models": _models,
     "/v1/usage": _usage,
 }
-BELOW: dict[str, Route] = {ONE_MODEL: _model, ASSETS: _asset}
+BELOW: dict[str, Route] = {ONE_MODEL: _model, ASSETS: _asset, REPORTS: _report}
 
 
 def _route(path: str) -> Route:

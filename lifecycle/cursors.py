@@ -11,6 +11,11 @@ def get(db: sqlite3.Connection, name: str) -> int:
     return row[0] if row else 0
 
 
+def is_new(db: sqlite3.Connection, name: str) -> bool:
+    """It has never read."""
+    return db.execute("SELECT 1 FROM cursors WHERE name = ?", (name,)).fetchone() is None
+
+
 def begin(ledger: Ledger, name: str) -> bool:
     """Put a reader that has never read behind the latest event: whoever is switched on late is not told the past.
 

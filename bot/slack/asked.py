@@ -3,7 +3,7 @@
 from bot import logs, looks, pace, promise, show
 from bot.naming import named
 from bot.slack.text import block_code, safe
-from lifecycle import queries, releases
+from lifecycle import queries, releases, reports
 from lifecycle.errors import NotFound
 from lifecycle.ledger import Ledger
 from lifecycle.ports import Scheduler
@@ -48,7 +48,9 @@ class Status:
 
     def _one(self, deployment: Deployment, now: float) -> str:
         db = self._ledger.connection
-        text = show.one(deployment, queries.servers_of(db, deployment.id), queries.victims_of(db, deployment.id), now)
+        report = reports.address(self._settings, deployment.id, deployment.verdict)
+        its_servers, victims = queries.servers_of(db, deployment.id), queries.victims_of(db, deployment.id)
+        text = show.one(deployment, its_servers, victims, now, report)
         found = logs.tail(self._settings.site.shared, deployment, 12)
         said = _head(text, 1400)
         return f"{said}\n{safe(found.name)}:\n{block_code(found.text, 1200)}" if found.name else said

@@ -5,23 +5,35 @@ from pathlib import Path
 
 from bot import promise, stories
 from bot.people import Directory
+from bot.sentences import plural
 from bot.slack import proposals
 from bot.slack.cards import Message, after_a_failure, message, release_card, research_summary
 from bot.slack.gate import SlackGate
 from bot.slack.text import block_code, code, safe, section, told
-from lifecycle import cursors, ending, queries, releases
+from lifecycle import cursors, ending, queries, releases, reports
+from lifecycle.deployments import TAG_OF
 from lifecycle.ledger import Ledger
 from lifecycle.records import Deployment, Event, Release
 from lifecycle.settings import Settings
 
-CURSOR = "told_slack"
+CURSOR, HELLO = "told_slack", "hello_slack"
 SHOWN = (releases.FOUND, releases.OFFERED, releases.SNOOZED)
 
 
+def switched_off(ledger: Ledger) -> None:
+    """Slack is not in the settings: when it comes back it begins with what there is then."""
+    cursors.forget(ledger, CURSOR)
+    cursors.forget(ledger, HELLO)
+
+
 class Teller:
-    """`step()` brings Slack up to what the ledger says. ChatUnavailable stops it; the next step goes on there."""
+    """`step()` brings Slack up to what the ledger says. ChatUnavailable stops it; the next step goes on there.
+
+    What happened before Slack was switched on is not told: one message says what there is, and cards show what lives.
+    """
 
     def __init__(self, settings: Settings, ledger: Ledger, gate: SlackGate, directory: Directory):
+        self._settings = settings
         self._channel = settings.slack.channel
         self._warn_minutes = settings.cluster.guards.warn_minutes
         self._promise_hours = settings.watch.promise_hours
@@ -30,10 +42,16 @@ class Teller:
         self._gate = gate
         self._shown: dict[int, int] = {}  # release → hash of the row that its card was last drawn from
         self._directory = directory
+        if not queries.events_after(ledger.connection, 0, 1):
+            cursors.begin(ledger, CURSOR)  # here from the beginning: all that comes is told
 
     def step(self) -> int:
         """The number of events told."""
         db = self._ledger.connection
+        if cursors.is_new(db, CURSOR):
+            cursors.begin(self._ledger, HELLO)  # the same after a crash: it greets once, and tells what came since
+            self._greet(f"hello:{cursors.get(db, HELLO)}")
+            cursors.put(self._ledger, CURSOR, cursors.get(db, HELLO))
         events = queries.events_after(db, cursors.get(db, CURSOR))
         owners = {d.id: d for d in queries.deployments(db, retired=True)} if events else {}
         touched = {owners[e.deployment_id].release_id for e in events if e.deployment_id in owners}
@@ -42,6 +60,22 @@ class Teller:
             self._tell(event, owners.get(event.deployment_id or ""))
             cursors.put(self._ledger, CURSOR, event.id)
         return len(events)
+
+    def _greet(self, key: str) -> None:
+        """Slack came late: it hears once what there is now, instead of all that has been."""
+        db = self._ledger.connection
+        found = queries.deployments(db)
+        served = ", ".join(f"{code(d.model)} ({TAG_OF[d.state]})" for d in found if d.state in TAG_OF)
+        coming = ", ".join(f"{code(d.model)} ({d.state.lower()})" for d in found if d.state not in TAG_OF)
+        waiting = len(queries.releases_in(db, releases.OFFERED, releases.SNOOZED))
+        lines = [
+            "*dayzero tells here from now on.* What has been is in `dayzero history`; this is how things stand:",
+            f"Served: {served or 'nothing yet'}",
+            *([f"On its way: {coming}"] if coming else []),
+            *([f"{plural(waiting, 'release')} wait for a decision; their cards follow."] if waiting else []),
+        ]
+        text = "\n".join(lines)
+        self._gate.put(key, self._channel, message("dayzero tells here from now on.", [section(text[:2900])]))
 
     def _cards(self, touched: set[int | None], mentioned: set[int]) -> None:
         """Cards that may differ from what Slack shows: of live deployments, of those that events touched, and of
@@ -97,12 +131,18 @@ class Teller:
             self._summary(deployment)
 
     def _report(self, event: Event, deployment: Deployment, card: str) -> None:
-        found = [(event.detail.get("picture"), "The report at a glance"), (event.detail["report"], "The whole report")]
+        """Its picture, and a link to it; where there are no links, the page itself as a file."""
+        key, run, picture = f"report:{event.id}", event.detail.get("run"), event.detail.get("picture")
+        link = reports.link(self._settings, deployment.id, run)
+        said = f"Report of Gauntlet run {run} of {code(deployment.id)}: {event.detail.get('outcome')}"
+        said += f". <{link}|Read all of it>" if link else ""
+        pages = [] if link else [(event.detail["report"], "The whole report")]
+        found = [(picture, "The report at a glance"), *pages]
         files = [(Path(path), title) for path, title in found if path and Path(path).is_file()]
-        comment = (
-            f"Report of Gauntlet run {event.detail.get('run')} of {code(deployment.id)}: {event.detail.get('outcome')}"
-        )
-        self._gate.upload(f"report:{event.id}", self._channel, files, comment, thread_of=card)
+        if link and not files:
+            self._gate.put(key, self._channel, message(said, [section(said)]), thread_of=card)
+        else:
+            self._gate.upload(key, self._channel, files, said, thread_of=card)
 
     def _owner(self, event: Event, deployment: Deployment) -> None:
         """The owner by direct message; whom nobody knows, in the channel of the researchers."""

@@ -7,7 +7,7 @@ from bot import pace, promise, show
 from bot.checks.site import at_work
 from bot.naming import named
 from bot.verbs.answer import Answer, ledger_of, parts_of, settings_of
-from lifecycle import queries, releases
+from lifecycle import queries, releases, reports
 from lifecycle.errors import NotFound
 from lifecycle.ledger import Ledger
 from lifecycle.records import Release
@@ -29,7 +29,8 @@ def status(options: Namespace) -> Answer:
     data = show.status_data(found, servers, waiting)
     if options.name:
         victims = queries.victims_of(ledger.connection, found[0].id)
-        return Answer(data, show.one(found[0], servers[found[0].id], victims, time.time()))
+        report = reports.address(settings, found[0].id, found[0].verdict)
+        return Answer(data, show.one(found[0], servers[found[0].id], victims, time.time(), report))
     rows = {r.id for r in waiting} | {d.release_id for d in found if d.release_id is not None}
     clocks = promise.lines(ledger.connection, rows, settings.watch.promise_hours, time.time())
     text = show.status(found, servers, waiting, time.time(), clocks)

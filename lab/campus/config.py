@@ -86,6 +86,7 @@ alerts_to = ["models@example.com"]
 
 [gateway]
 port = {at.gateway_port}
+public_url = "http://127.0.0.1:{at.gateway_port}"
 providers_file = {json.dumps(str(folder / "providers.toml"))}
 
 [gauntlet]

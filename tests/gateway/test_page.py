@@ -12,6 +12,8 @@ from gateway.pages.files import asset
 from gateway.pages.models import own_card, snippets, speed
 from gateway.routing import Served
 from gateway.store import open_store
+from lifecycle import reports
+from lifecycle.runfolder import RunFolder
 from tests.gateway.conftest import World
 from tests.gateway.world import new_key
 
@@ -102,3 +104,23 @@ def test_a_key_sees_its_own_usage_only(world: World) -> None:
     keys.revoke(db, admin[: len("dza-") + 8])
     assert get("by=model", admin).status_code == 401
     db.close()
+
+
+def test_a_report_is_for_whoever_has_its_link(world: World) -> None:
+    """Without a key; apart from all else here, since a model wrote in it; any other address opens nothing."""
+    shared = world.settings.site.shared
+    report = RunFolder(shared, "toy-1").gauntlet(2) / "report.html"
+    report.parent.mkdir(parents=True)
+    report.write_text("<title>PASS</title>")
+    public = world.settings.gateway.model_copy(update={"public_url": world.gateway.url})
+    link = reports.link(world.settings.model_copy(update={"gateway": public}), "toy-1", 2)
+    answer = httpx.get(link)
+    assert (answer.status_code, answer.text) == (200, "<title>PASS</title>")
+    policy = answer.headers["content-security-policy"]
+    assert "sandbox allow-scripts;" in policy and "allow-same-origin" not in policy and "default-src 'none'" in policy
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    for wrong in (link[:-1], link.replace("/2/", "/3/"), f"{link}/x", f"{world.gateway.url}/reports/..%2f..%2fkey/2/0"):
+        refused = httpx.get(wrong)
+        assert refused.status_code == 404 and "no report behind this link" in refused.json()["error"]["message"], wrong
+    report.unlink()
+    assert httpx.get(link).status_code == 404
