@@ -201,9 +201,16 @@ OWNER: dict[str, str] = {
 }
 
 
+ENDED_BY_ITSELF = (
+    "Your job {handle} ({name}) ended by itself before {model} took its nodes. If it only ended because it was told to "
+    "stop, submit it again: before Slurm 24.05 such a job is not requeued."
+)
+"""To the owner of a job that was expected to make room, and is over instead."""
+
+
 def owner_line(event: Event, deployment: Deployment, warn_minutes: float = 0) -> str | None:
     """What the owner of a preempted job is told; None: nothing."""
-    form = OWNER.get(event.kind)
+    form = ENDED_BY_ITSELF if event.kind == "victim.spared" and event.detail.get("ended") else OWNER.get(event.kind)
     at_stake = gpu_hours(event.detail.get("gpu_hours") or 0)
     warning = f"Nothing is submitted for {duration(warn_minutes * 60)} from now on. " if warn_minutes else ""
     words = {"model": deployment.model, "at_stake": at_stake, "warning": warning, **event.detail}

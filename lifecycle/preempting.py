@@ -32,7 +32,7 @@ def step_victim(world: World, deployment: Deployment, victim: VictimRow, snapsho
     event = decide(victim, seen, deployment.state, server, world.clock())
     if event is not None:
         changes = {"restarts": seen.restarts} if seen.restarts > victim.restarts else {}
-        detail = {"word": seen.word, "expected_start": seen.expected_start}
+        detail = {"word": seen.word, "expected_start": seen.expected_start, "ended": seen.state.ended}
         world.ledger.move_victim(victim, event, detail=detail, **changes)
 
 

@@ -4,6 +4,7 @@ import contextlib
 
 import pytest
 
+from bot.stories import owner_line
 from lifecycle import actions, deployments, queries, servers, victims
 from lifecycle.jobs import JobState, Sighting, Victim
 from lifecycle.ledger import Ledger
@@ -301,6 +302,24 @@ def test_victims_are_told_what_really_happened(town: Town) -> None:
     town.scheduler.set("901", JobState.RUNNING, restarts=1)
     tick(town.world)
     assert queries.victims_of(town.ledger.connection, NAME)[0].state == victims.RESUMED
+
+
+@pytest.mark.parametrize("state", [JobState.SUCCEEDED, JobState.FAILED, JobState.RUNNING])
+def test_a_victim_that_ended_by_itself_is_told_so(town: Town, state: JobState) -> None:
+    """It was not spared to go on: if it only ended because it was told to stop, its owner must submit it again."""
+    town.scheduler.victims = (Victim(handle="901", name="train", user="bob", node_count=1, gpus=8, ran_s=3600),)
+    town.scheduler.jobs["901"] = Sighting(handle="901", name="train", state=JobState.RUNNING, word="RUNNING")
+    approve(town)
+    run(town, deployments.STARTING)
+    tick(town.world), tick(town.world)
+    town.scheduler.set("901", state)
+    town.scheduler.set(town.scheduler.handle_of(job_key(NAME, "serve", 1)), JobState.RUNNING, started_at=town.clock())
+    tick(town.world)
+    town.clock.now += 60
+    tick(town.world)
+    (spared,) = (e for e in queries.history(town.ledger.connection, NAME) if e.kind == "victim.spared")
+    told = owner_line(spared, queries.deployment(town.ledger.connection, NAME))
+    assert ("it goes on" in told) == (state is JobState.RUNNING) and ("submit it again" in told) == state.ended
 
 
 def test_a_poisoned_row_does_not_stop_the_others(town: Town) -> None:
