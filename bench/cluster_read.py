@@ -2,13 +2,15 @@
 
     python -m bench.cluster_read
 
-Real slurmds, one for each node, all on this machine, which should have nothing else to do (6 GB of memory, many
-minutes). A few of the jobs run; the rest is held in the queue. What a tick does, one snapshot of everything, is timed
-beside what a program gets that asks for JSON and parses it. DAYZERO_BENCH_NODES and DAYZERO_BENCH_JOBS make it smaller.
+A real slurmctld that knows 1,000 nodes, eight of them with a slurmd (a thousand starting at once were more than one
+machine bears; a node that is down is answered for like any other). Some of the jobs run; the rest is held in the queue,
+each a job of its own. What a tick does, one snapshot of everything, is timed beside squeue alone and beside what a
+program gets that asks for JSON and parses it. DAYZERO_BENCH_NODES and DAYZERO_BENCH_JOBS make it smaller.
 """
 
 import json
 import os
+import secrets
 import shutil
 import statistics
 import subprocess
@@ -19,16 +21,19 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from batch.scheduler.commands import reading_environment
 from batch.scheduler.slurm import SlurmScheduler
-from lab.slurm import daemons, probe
+from batch.scheduler.squeue_text import squeue_argv
+from lab.slurm import probe
 from lab.slurm.cluster import Cluster as Lab
 from lifecycle.sections.cluster import Cluster
 
 NODES = int(os.environ.get("DAYZERO_BENCH_NODES", "1000"))
 JOBS = int(os.environ.get("DAYZERO_BENCH_JOBS", "9990"))
 """slurmctld's MaxJobCount is 10,000 as delivered."""
-RUNNING = 50
-"""More would be more processes than one machine starts at once."""
+SLURMDS = 8
+PYTHON = os.environ.get("DAYZERO_OTHER_PYTHON", "")
+RUNNING = 200
 AT_ONCE = 4
 ROUNDS = 7
 STARTS_WITHIN_S = 600
@@ -40,14 +45,16 @@ def main() -> int:
         return 0
     folder = Path(tempfile.mkdtemp(prefix="dz-bench-"))
     folder.chmod(0o755)
-    lab = Lab(folder / "slurm", nodes=NODES, slurmd_timeout_s=300)
-    daemons.START_TIMEOUT_S = STARTS_WITHIN_S  # a minute is for the lab's handful
+    size = {"cpus_per_node": 64, "gpus_per_node": 8, "slurmd_timeout_s": 300}
+    lab = Lab(folder / "slurm", nodes=SLURMDS, absent_nodes=NODES - SLURMDS, **size)
     try:
         began = time.monotonic()
         lab.up()
         os.environ.update(lab.env())
-        print(f"{NODES} slurmds are up after {time.monotonic() - began:.0f} s", flush=True)
-        jobs = fill(NODES)
+        print(
+            f"{NODES} nodes, {SLURMDS} of them with a slurmd, are up after {time.monotonic() - began:.0f} s", flush=True
+        )
+        jobs = fill()
         print(f"{jobs} jobs are there after {time.monotonic() - began:.0f} s", flush=True)
         measure(folder, jobs)
     finally:
@@ -56,14 +63,15 @@ def main() -> int:
     return 0
 
 
-def fill(nodes: int) -> int:
+def fill() -> int:
     """Some running jobs, the rest held; returns how many there are."""
     first = ["--account=research", "--qos=research", "--partition=research", "--output=/dev/null", "--mem=1"]
-    running = min(nodes, RUNNING)
-    sbatch([*first, "--exclusive", f"--array=0-{running - 1}", "--wrap=sleep 86400"])
+    running = min(JOBS, RUNNING)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         held = range(JOBS - running)
-        list(pool.map(lambda n: sbatch([*first, "--hold", f"--job-name=held-{n}", "--wrap=true"]), held))
+        big = [*first, "--hold", "--nodes=2", "--gres=gpu:toy:8", "--wrap=true"]
+        list(pool.map(lambda n: sbatch([*big, f"--job-name=held-{n}"]), held))
+        list(pool.map(lambda n: sbatch([*first, f"--job-name=runs-{n}", "--wrap=sleep 86400"]), range(running)))
     until = time.monotonic() + STARTS_WITHIN_S
     while time.monotonic() < until and len(said("squeue", "-h", "-t", "R", "-o", "%A")) < running:
         time.sleep(1)
@@ -90,15 +98,26 @@ def measure(folder: Path, jobs: int) -> None:
         snapshot = scheduler.snapshot(())
         assert snapshot.ok, snapshot.silence
 
+    def squeue() -> None:
+        mark = secrets.token_hex(6)
+        subprocess.run(squeue_argv(mark), check=True, capture_output=True, env=reading_environment(os.environ))
+
     def by_json() -> None:
         done = subprocess.run(["squeue", "--json"], check=True, capture_output=True)
         assert json.loads(done.stdout)["jobs"]
 
-    text, slow = timed(ours, ROUNDS), timed(by_json, 3)
-    print(f"{NODES} nodes, {jobs} jobs; seconds, median (worst) of {ROUNDS} and of 3")
-    print(f"  one snapshot, as a tick takes it   {statistics.median(text):6.3f} ({max(text):.3f})")
-    print(f"  squeue --json, parsed              {statistics.median(slow):6.3f} ({max(slow):.3f})")
-    print(f"  ratio                              {statistics.median(slow) / statistics.median(text):6.1f}")
+    ways = {
+        "one snapshot, as a tick takes it": (ours, ROUNDS),
+        "  of that squeue": (squeue, ROUNDS),
+        "squeue --json, parsed": (by_json, 3),
+    }
+    by_pyslurm = SlurmScheduler(Cluster(reader="pyslurm", pyslurm_python=PYTHON), folder / "own", time.time)
+    if (name := by_pyslurm.reader.name).startswith("pyslurm"):
+        ways[f"one snapshot by {name}"] = (lambda: by_pyslurm.snapshot(()), ROUNDS)
+    print(f"{NODES} nodes, {jobs} jobs; seconds, median (worst) of {ROUNDS}; of JSON 3")
+    for name, (way, rounds) in ways.items():
+        seconds = timed(way, rounds)
+        print(f"  {name:50} {statistics.median(seconds):6.3f} ({max(seconds):.3f})")
 
 
 def timed(what: Callable[[], None], rounds: int) -> list[float]:

@@ -8,14 +8,14 @@ are asked the same question: if they answer, pyslurm is at fault and this proces
 
 import contextlib
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from batch.scheduler import pyslurm_reader
 from batch.scheduler.commands import Answer, CommandMissing, Run, said
 from batch.scheduler.rows import Row
 from batch.scheduler.sacct_text import NO_ACCOUNTING, read_sacct, sacct_argv
 from batch.scheduler.slurm_json import SHAPE, read_sacct_json, read_squeue_json, sacct_json_argv, squeue_json_argv
-from batch.scheduler.squeue_text import read_squeue, squeue_argv
+from batch.scheduler.squeue_text import NOTHING, read_records, squeue_argv
 from lifecycle.errors import SchedulerSilent
 
 REFUSED_FIELD = ("Invalid job format specification", "Invalid field requested", "unrecognized field")
@@ -28,6 +28,7 @@ class Reader:
     def __init__(self, run: Run, timeout_s: float, kind: str = "auto", python: str = ""):
         self._run, self._timeout_s, self._kind, self._python = run, timeout_s, kind, python
         self.json = kind == "json"
+        self._records: Mapping[str, Row] = NOTHING  # of the last look at the whole queue
         self._pyslurm = ""  # its version, once it has answered
         self._why_not = "" if kind == "pyslurm" else "it isn't asked for"
 
@@ -69,7 +70,12 @@ class Reader:
         answer = self._ask(squeue_argv(mark, names), squeue_json_argv(names))
         if answer.code:
             raise SchedulerSilent(f"squeue failed: {said(answer)}.", "It is asked again.")
-        return self._json(read_squeue_json, answer) if self.json else read_squeue(answer.out, mark)
+        if self.json:
+            return self._json(read_squeue_json, answer)
+        records = read_records(answer.out, mark, self._records)
+        if not names:
+            self._records = records
+        return list(records.values())
 
     def sacct(self, jobs: Collection[str] = (), names: Collection[str] = ()) -> list[Row]:
         """No rows where the site keeps no accounts; SchedulerSilent when slurmdbd doesn't answer."""

@@ -39,6 +39,7 @@ class SlurmScheduler:
         self.reader = Reader(run, cluster.command_timeout_s, cluster.reader, cluster.pyslurm_python)
         self._guarded = bool(cluster.guards.never)
         self._unseen: dict[str, float] = {}
+        self._kept: dict[str, tuple[Row | None, Sighting]] = {}
         self._lock = threading.Lock()
 
     def submit(self, script: Script) -> str:
@@ -77,7 +78,8 @@ class SlurmScheduler:
                 self._add_history(queue, self.reader.sacct(jobs=lookup))
             except SchedulerSilent as silence:
                 silent = str(silence)
-        jobs = {job: seen for job, rows in queue.items() if not (seen := sighting(rows)).state.ended or job in masters}
+        sightings = self._sightings(queue)
+        jobs = {job: seen for job, seen in sightings.items() if not seen.state.ended or job in masters}
         jobs |= self._tasks(queue, asked)
         jobs |= self._not_gone_yet(asked - jobs.keys(), now, silent)
         return Snapshot(now, True, jobs, asked=frozenset(handles))
@@ -138,6 +140,18 @@ class SlurmScheduler:
                     return
             except SchedulerSilent:
                 return
+
+    def _sightings(self, queue: dict[str, list[Row]]) -> dict[str, Sighting]:
+        """Of each job; that of a row which the reader kept from the last time is kept, too."""
+        before, kept, found = self._kept, {}, {}
+        for job, rows in queue.items():
+            row, seen = before.get(job, (None, None))
+            if len(rows) > 1 or row is not rows[0]:
+                seen = sighting(rows)
+            found[job] = seen
+            kept[job] = (rows[0] if len(rows) == 1 else None, seen)
+        self._kept = kept
+        return found
 
     def _add_history(self, queue: dict[str, list[Row]], history: Iterable[Row]) -> None:
         """Add what ended; what sacct calls alive and squeue doesn't know is stale (or about to come back)."""

@@ -59,7 +59,13 @@ def slurm_conf(layout: Layout, shape: Shape, ports: list[int], listen: Listen) -
             f"NodeName={name} NodeHostname=localhost NodeAddr={listen.address} Port={port} CPUs={shape.cpus_per_node}"
             f" RealMemory={shape.memory_per_node_mib}{gres} State=UNKNOWN"
         )
-    everywhere = f"Nodes={','.join(shape.node_names)} MaxTime=INFINITE State=UP"
+    names = list(shape.node_names)
+    if shape.absent_nodes:
+        names.append(f"absent-[0001-{shape.absent_nodes:04}]")
+        gres = f" Gres=gpu:{shape.gpu_type}:{shape.gpus_per_node}" if shape.gpus_per_node else ""
+        size = f"CPUs={shape.cpus_per_node} RealMemory={shape.memory_per_node_mib}{gres}"
+        lines.append(f"NodeName={names[-1]} NodeAddr={listen.address} {size} State=DOWN")
+    everywhere = f"Nodes={','.join(names)} MaxTime=INFINITE State=UP"
     lines.append(f"PartitionName=research Default=YES {everywhere}")
     lines.append(f"PartitionName=serving {everywhere}")
     return "\n".join(lines) + "\n"

@@ -10,6 +10,7 @@ class Shape:
     """A cluster's parameters; times are in seconds, memory in MiB."""
 
     nodes: int = 4
+    absent_nodes: int = 0  # more, down and without a slurmd: they cost the controller what real ones do
     gpus_per_node: int = 1
     gpu_type: str = "toy"
     cpus_per_node: int = 16

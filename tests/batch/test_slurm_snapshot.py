@@ -226,3 +226,18 @@ def test_a_forecast_that_is_only_not_now_is_no_refusal(site: Site, slurm: SlurmS
     site.broken["sbatch"] = Answer(1, "", "allocation failure: Unable to contact slurm controller\n")
     with pytest.raises(SchedulerSilent):
         slurm.forecast(script)
+
+
+def test_what_did_not_change_is_not_read_again(site: Site, slurm: SlurmScheduler):
+    """At 10,000 jobs a look costs what has changed: the same sighting for the same words, a new one for others, and
+    what has left is forgotten. Tasks of an array are added up anew.
+    """
+    tasks = [{"JobID": str(n), "ArrayJobID": "20", "ArrayTaskID": str(n - 20)} for n in (20, 21)]
+    site.queue = [{"JobID": "5"}, {"JobID": "6", "State": "PENDING"}, {"JobID": "7"}, *tasks]
+    first = slurm.snapshot([]).jobs
+    site.queue = [{"JobID": "5"}, {"JobID": "6"}, tasks[0], tasks[1] | {"State": "FAILED"}]
+    second = slurm.snapshot([]).jobs
+    assert second["5"] is first["5"] and second.keys() == {"5", "6", "20"}
+    assert (first["6"].state, second["6"].state) == (JobState.QUEUED, JobState.RUNNING)
+    assert first["20"].tasks[1] is JobState.RUNNING and second["20"].tasks[1] is JobState.FAILED
+    assert set(slurm._kept) == {"5", "6", "20"} and len(slurm.reader._records) == 4
