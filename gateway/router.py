@@ -127,6 +127,7 @@ def _import() -> Any:
 
     litellm.telemetry = False
     litellm.drop_params = True
+    litellm.user_url_validation = True  # some pictures it fetches itself: never from an address of our own network
     litellm.suppress_debug_info = True
     litellm.turn_off_message_logging = True
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):  # they quote requests and keys
