@@ -103,9 +103,7 @@ def run(options: argparse.Namespace) -> int:
     def ask(again: str = "") -> int:
         prepared = read_run(folder)
         wish = wish_of(prepared, options.only_failed, again)
-        shards = prepared.asked if options.shard is None else (options.shard,)
-        if options.shard is not None and not 0 <= options.shard < len(prepared.shards):
-            raise BadSettings(f"There is no shard {options.shard}: this run has {len(prepared.shards)}, from 0.")
+        shards = prepared.asked if options.shard is None else (prepared.check(options.shard),)
         print(f"Writing to {folder}", file=sys.stderr)
         whole = options.shard is None and not options.no_more
         _ask(prepared, shards, wish)

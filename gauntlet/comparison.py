@@ -7,11 +7,11 @@ from typing import Any
 from gauntlet.answers import FAIL, PASS
 from gauntlet.cases import Suite
 from gauntlet.paired import bootstrap, holm, mcnemar, samples_to_see, visible_drop
+from gauntlet.verdict import named
 
 JSON = Mapping[str, Any]
 ALPHA = 0.05
 WORSE, BETTER, SAME, UNKNOWN = "worse", "better", "no clear difference", "not comparable"
-NAMED = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +73,9 @@ class Difference:
             f"{(now - before) * 100:+.1f} points, between {low * 100:+.1f} and {high * 100:+.1f}; p = {self.p:.3g})"
         )
         if self.word == WORSE:
-            return f"{said}. Lost: {_named(self.lost)}."
+            return f"{said}. Lost: {named(self.lost)}."
         if self.word == BETTER:
-            return f"{said}. Gained: {_named(self.gained)}."
+            return f"{said}. Gained: {named(self.gained)}."
         seen = "there are too few samples to see any drop"
         if self.visible:
             seen = f"a drop of {self.visible:.0%} would most likely have been seen"
@@ -125,7 +125,3 @@ def _comparable(old: JSON, new: JSON) -> bool:
 def regressions(differences: Sequence[Difference]) -> tuple[str, ...]:
     """Sentences of the suites that decide something and became worse beyond doubt."""
     return tuple(d.sentence for d in differences if d.word == WORSE and d.importance != "advisory")
-
-
-def _named(ids: Sequence[str]) -> str:
-    return ", ".join(ids[:NAMED]) + (f" and {len(ids) - NAMED} more" if len(ids) > NAMED else "")

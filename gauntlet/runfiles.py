@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from gauntlet.cases import Case, Sample, Suite
-from lifecycle.errors import Permanent
+from lifecycle.errors import BadSettings, Permanent
 from lifecycle.runfolder import VERSION, read_json
 
 JSON = Mapping[str, Any]
@@ -53,6 +53,12 @@ class Run:
     rival: str = ""  # the model that answers are compared with
     left_out: JSON = field(default_factory=dict)  # sample id → what this run doesn't offer
     baseline: Path | None = None  # folder of an earlier run to compare with
+
+    def check(self, k: int) -> int:
+        """The number of a shard that there is. Raises BadSettings."""
+        if not 0 <= k < len(self.shards):
+            raise BadSettings(f"There is no shard {k}: this run has {len(self.shards)}, from 0.")
+        return k
 
     def outline(self, k: int) -> Iterator[tuple[str, str, Sequence[str]]]:
         """Id, suite and checks of what `shard` gives: half the work where nobody needs the case itself."""

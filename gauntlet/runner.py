@@ -49,8 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         run = read_run(options.folder)
         wish = wish_of(run, options.only_failed, options.suite)
-        if not 0 <= options.shard < len(run.shards):
-            raise BadSettings(f"There is no shard {options.shard}: this run has {len(run.shards)}, from 0.")
+        run.check(options.shard)
         key = read_key(run.key_file)
         loop.run(_until_terminated(run_shard(run, options.folder, options.shard, key, wish=wish)))
     except ShardBusy as error:

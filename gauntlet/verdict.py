@@ -225,7 +225,11 @@ def _of(samples: Sequence[Graded], category: str) -> list[Graded]:
 
 
 def _named(samples: Sequence[Graded]) -> str:
-    ids = [sample.id for sample in samples]
+    return named([sample.id for sample in samples])
+
+
+def named(ids: Sequence[str]) -> str:
+    """The first few of them, and how many there are besides."""
     return ", ".join(ids[:NAMED]) + (f" and {len(ids) - NAMED} more" if len(ids) > NAMED else "")
 
 

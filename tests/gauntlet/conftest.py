@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from gauntlet.cli import add_parser
+from gauntlet.runfiles import partial_file
+from gauntlet.runner import main
 from gauntlet.runs import prepare
 from tests.gauntlet.backend import JUDGE, KEY, Backend
 
@@ -76,3 +78,14 @@ def dayzero(*words: object) -> int:
     add_parser(parser.add_subparsers(required=True))
     options = parser.parse_args(["gauntlet", *map(str, words)])
     return options.run(options)
+
+
+def ask(folder: Path, shard: int = 0) -> int:
+    """The runner on one shard, in this process; its exit status."""
+    return main(["--folder", str(folder), "--shard", str(shard)])
+
+
+def finished(folder: Path, shard: int = 0) -> int:
+    """Samples of a shard that is at work."""
+    path = partial_file(folder, shard)
+    return max(0, path.read_bytes().count(b"\n") - 1) if path.exists() else 0

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from gauntlet.conclude import conclude
-from gauntlet.runner import main
 from lab.models import shelf
 from lab.models.characters import MODELS
 from tests.engines import ENGINE, ROOT, TRANSFORMERS, needs_engine, serving
-from tests.gauntlet.conftest import LAB_SUITES
+from tests.gauntlet.conftest import LAB_SUITES, ask
 from tests.gauntlet.front import Front
 
 pytestmark = [pytest.mark.engine, needs_engine, pytest.mark.usefixtures("no_browser")]
@@ -70,7 +69,7 @@ def test_each_fails_for_its_own_reason_alone(
     """The suite that should fail does, its reason says what, a record shows the sign, and every other suite passes."""
     with Front(engine, str(folders[model]), **server) as front:
         folder = prepared(front, suites=suites, offers=["tools"], concurrency=2, patience_s=60.0)
-        assert main(["--folder", str(folder), "--shard", "0"]) == 0
+        assert ask(folder) == 0
     verdict = conclude(folder)
     outcomes = {one["suite"]: one["outcome"] for one in verdict.summary["suites"]}
     assert {name for name, outcome in outcomes.items() if outcome != "PASS"} == {suite} - {None}, verdict.reasons

@@ -9,9 +9,9 @@ import pytest
 from gauntlet.cases import NEEDS
 from gauntlet.conclude import conclude
 from gauntlet.runfiles import read_run
-from gauntlet.runner import main
 from gauntlet.suite_files import SHIPPED
 from tests.gauntlet import oracle
+from tests.gauntlet.conftest import ask
 from tests.gauntlet.oracle import Oracle
 
 pytestmark = pytest.mark.usefixtures("no_browser")
@@ -40,7 +40,7 @@ def _verdict(prepared: Prepared, suites: Path | None, character: oracle.Characte
     with Oracle(character=character) as model:
         folder = prepared(model, suites=suites, offers=OFFERS, concurrency=32, **more)
         model.know(read_run(folder).samples)
-        assert main(["--folder", str(folder), "--shard", "0"]) == 0
+        assert ask(folder) == 0
         return conclude(folder)
 
 
@@ -86,7 +86,7 @@ def test_the_reasons_name_what_a_person_would_see(prepared: Prepared, suites: Pa
         with Oracle(character=character) as model:
             folder = prepared(model, suites=suites, offers=OFFERS, only="sanity", concurrency=32)
             model.know(read_run(folder).samples)
-            main(["--folder", str(folder), "--shard", "0"])
+            ask(folder)
         assert words in (folder / "shard-0.jsonl").read_text(), character
 
 

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from gauntlet.runner import main
 from gauntlet.suite_files import read_suite
 from gauntlet.task_import import TaskUnread, case_of, import_task, rows_of, unique
 from lifecycle.errors import Refused
 from tests.gauntlet.backend import Backend
-from tests.gauntlet.conftest import dayzero
+from tests.gauntlet.conftest import ask, dayzero
 
 TOOLS = Path(__file__).parents[2] / ".venv-tools" / "bin" / "python"
 harness = pytest.mark.skipif(not TOOLS.exists(), reason="the tools environment is not there: make setup")
@@ -70,7 +69,7 @@ def test_inspect_reads_our_logs(prepared: Callable[..., Path], tmp_path: Path, c
     """Every suite and sample, scores and answers, by Inspect's own reader."""
     with Backend("leaky") as backend:
         folder = prepared(backend)
-        main(["--folder", str(folder), "--shard", "0"])
+        ask(folder)
     capsys.readouterr()
     assert dayzero("export-inspect", folder, "--out", tmp_path / "logs") == 0
     names = capsys.readouterr().out.split()

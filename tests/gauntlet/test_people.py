@@ -20,7 +20,7 @@ from gauntlet.journal import Journal
 from gauntlet.runfiles import partial_file, read_run, shard_file
 from gauntlet.runner import main
 from tests.gauntlet.backend import JUDGE, Backend
-from tests.gauntlet.conftest import LAB_SUITES, dayzero
+from tests.gauntlet.conftest import LAB_SUITES, ask, dayzero
 
 pytestmark = pytest.mark.usefixtures("no_browser")
 
@@ -30,7 +30,7 @@ Prepared = Callable[..., Path]
 def _ran(prepared: Prepared, character: str = "good", **changes: object) -> Path:
     with Backend(character) as backend:
         folder = prepared(backend, **changes)
-        assert main(["--folder", str(folder), "--shard", "0"]) == 0
+        assert ask(folder) == 0
     return folder
 
 
@@ -159,7 +159,7 @@ def test_only_failed_asks_what_failed_and_says_so(prepared: Prepared, capsys: py
     """Six compliance samples failed; the model is mended; only they are asked again, and that is not hidden."""
     with Backend("leaky") as backend:
         folder = prepared(backend)
-        main(["--folder", str(folder), "--shard", "0"])
+        ask(folder)
         failed = {id_ for id_, grade in _grade_of(folder).items() if grade == "fail"}
         assert conclude(folder).outcome == "FAIL" and len(failed) == 6
         backend.character = "good"
@@ -179,14 +179,14 @@ def test_one_suite_and_one_shard(prepared: Prepared, monkeypatch: pytest.MonkeyP
     with Backend("good") as backend:
         folder = prepared(backend, shards=3)
         for shard in range(3):
-            main(["--folder", str(folder), "--shard", str(shard)])
+            ask(folder, shard)
         mine = [s for s in read_run(folder).shard(1) if s.suite == "questions"]
         monkeypatch.setenv("GAUNTLET_SUITE", "questions")
         monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "77")
         backend.asked.clear()
-        assert main(["--folder", str(folder), "--shard", "1"]) == 0
+        assert ask(folder, 1) == 0
         assert backend.candidate_asked == len(mine) > 0
-        assert main(["--folder", str(folder), "--shard", "1"]) == 0
+        assert ask(folder, 1) == 0
         assert backend.candidate_asked == len(mine)
     assert conclude(folder).outcome == "PASS"
 
@@ -197,7 +197,7 @@ def test_a_wrong_wish_is_refused(
 ):
     """Exit 2 and what there is, before anything is asked."""
     monkeypatch.setenv(name, value)
-    assert main(["--folder", str(prepared("http://127.0.0.1:9")), "--shard", "0"]) == 2
+    assert ask(prepared("http://127.0.0.1:9")) == 2
     assert value in capsys.readouterr().err
 
 
@@ -208,7 +208,7 @@ def test_one_suite_before_the_rest_leaves_the_shard_unfinished(prepared: Prepare
         assert main(["--folder", str(folder), "--shard", "0", "--suite", "sanity"]) == 0
         assert not shard_file(folder, 0).exists() and partial_file(folder, 0).exists()
         asked = backend.candidate_asked
-        main(["--folder", str(folder), "--shard", "0"])
+        ask(folder)
         assert shard_file(folder, 0).exists() and asked < backend.candidate_asked
     assert conclude(folder).outcome == "PASS"
 
@@ -242,7 +242,7 @@ def test_a_regression_asks_a_person(prepared: Prepared, tmp_path: Path):
     before = _ran(prepared, suites=suites)
     with Backend("good", override=lambda chat: "Who knows." if len(chat[-1]["content"]) < 62 else None) as backend:
         folder = prepared(backend, suites=suites, baseline=before)
-        main(["--folder", str(folder), "--shard", "0"])
+        ask(folder)
     verdict = conclude(folder)
     assert verdict.summary["suites"][0]["outcome"] == "PASS"
     assert verdict.outcome == "INCONCLUSIVE" and verdict.reasons[0].startswith("Questions: worse. ")

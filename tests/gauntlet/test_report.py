@@ -14,8 +14,8 @@ import pytest
 from gauntlet.conclude import conclude
 from gauntlet.picture import BROWSERS, FLAGS
 from gauntlet.runfiles import read_run
-from gauntlet.runner import main
 from tests.gauntlet.backend import Backend
+from tests.gauntlet.conftest import ask
 from tests.gauntlet.oracle import Oracle
 
 Prepared = Callable[..., Path]
@@ -32,7 +32,7 @@ def attacked(prepared: Prepared) -> Path:
     """A run in which every answer is an attack, and so is the model's name."""
     with Backend("good", override=lambda messages: ATTACK) as backend:
         folder = prepared(backend, subject={"model": "<script>document.title='owned'</script>", "revision": "r&d"})
-        main(["--folder", str(folder), "--shard", "0"])
+        ask(folder)
     conclude(folder)
     return folder
 
@@ -41,7 +41,7 @@ def test_what_decides_stands_first_and_alone(prepared: Prepared):
     """The reasons of suites that passed, and what was only measured, wait behind a summary."""
     with Backend("leaky") as backend:
         folder = prepared(backend)
-        main(["--folder", str(folder), "--shard", "0"])
+        ask(folder)
     conclude(folder)
     page = (folder / "report.html").read_text()
     shown, _, folded = page.partition('<details class="aside">')
@@ -133,7 +133,7 @@ def test_load_is_drawn_with_its_distribution_and_price(prepared: Prepared):
         with Oracle() as model:
             folder = prepared(model, suites=None, only="performance", subject=subject, baseline=home)
             model.know(read_run(folder).samples)
-            main(["--folder", str(folder), "--shard", "0"])
+            ask(folder)
         conclude(folder)
         home = folder
     page = (home / "report.html").read_text()
@@ -147,7 +147,7 @@ def test_what_was_left_out_is_said(prepared: Prepared):
     with Oracle() as model:
         folder = prepared(model, suites=None, only="sanity")
         model.know(read_run(folder).samples)
-        main(["--folder", str(folder), "--shard", "0"])
+        ask(folder)
     conclude(folder)
     page = (folder / "report.html").read_text()
     assert "Left out, for it is not offered here:" in page and "sanity/tool-weather (tools)" in page

@@ -17,20 +17,15 @@ import pytest
 from gauntlet.conclude import conclude
 from gauntlet.journal import Journal
 from gauntlet.runfiles import partial_file, read_run, shard_file
-from gauntlet.runner import main
 from gauntlet.runs import prepare, progress
 from lifecycle.errors import Refused
 from tests.gauntlet.backend import JUDGE, KEY, Backend
-from tests.gauntlet.conftest import LAB_SUITES, start_runner
+from tests.gauntlet.conftest import LAB_SUITES, ask, finished, start_runner
 from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("no_browser")
 
 Prepared = Callable[..., Path]
-
-
-def _run(folder: Path, shard: int = 0) -> int:
-    return main(["--folder", str(folder), "--shard", str(shard)])
 
 
 def _records(folder: Path, shard: int = 0) -> list[dict]:
@@ -54,7 +49,7 @@ def test_a_good_model_passes(prepared: Prepared):
     """Every suite passes, with the key that was given, and the record holds what a person needs to check it."""
     with Backend("good") as backend:
         folder = prepared(backend)
-        assert _run(folder) == 0
+        assert ask(folder) == 0
         verdict = conclude(folder)
     assert verdict.outcome == "PASS"
     assert backend.keys == {f"Bearer {KEY}"}
@@ -71,7 +66,7 @@ def test_a_leaking_model_fails_by_compliance_alone(prepared: Prepared):
     """The reason names the samples; the other suites pass."""
     with Backend("leaky") as backend:
         folder = prepared(backend)
-        _run(folder)
+        ask(folder)
     verdict = conclude(folder)
     assert verdict.outcome == "FAIL"
     assert "6 of 6 samples failed where none may fail" in verdict.reasons[0]
@@ -83,7 +78,7 @@ def test_an_endless_model_fails_by_sanity_alone(prepared: Prepared):
     """It knows the answers and declines what it should; it just never stops."""
     with Backend("endless") as backend:
         folder = prepared(backend)
-        _run(folder)
+        ask(folder)
     assert conclude(folder).outcome == "FAIL"
     assert _outcomes(folder) == {"compliance": "PASS", "questions": "PASS", "sanity": "FAIL", "performance": "PASS"}
     ends = next(r for r in _records(folder) if r["id"] == "sanity/ends")
@@ -95,7 +90,7 @@ def test_a_dead_endpoint_is_inconclusive(prepared: Prepared):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     folder = prepared(f"http://127.0.0.1:{port}", patience_s=0.5)
-    assert _run(folder) == 0
+    assert ask(folder) == 0
     verdict = conclude(folder)
     assert verdict.outcome == "INCONCLUSIVE"
     assert {record["grade"] for record in _records(folder)} == {"not_evaluated"}
@@ -107,7 +102,7 @@ def test_faults_are_retried_and_leave_no_trace(prepared: Prepared):
     faults = {2: (503, {}), 3: (500, {}), 7: (429, {"Retry-After": "0"}), 9: (404, {}), 20: (502, {}), 21: (429, {})}
     with Backend("good") as calm, Backend("good", fault=faults.get) as rough:
         one, other = prepared(calm), prepared(rough)
-        assert _run(one) == _run(other) == 0
+        assert ask(one) == ask(other) == 0
     assert _essence(_records(other)) == _essence(_records(one))
     assert len(rough.asked) == len(calm.asked) + len(faults)
 
@@ -117,18 +112,18 @@ def test_an_endpoint_that_comes_back_is_asked_again_for_what_is_missing(prepared
     down = [True]
     with Backend("good", fault=lambda n: (503, {}) if down[0] and n >= 10 else None) as backend:
         folder = prepared(backend, patience_s=0.3)
-        _run(folder)
+        ask(folder)
         finished = {r["id"] for r in _records(folder) if r["grade"] != "not_evaluated"}
         assert 0 < len(finished) < 42
         assert conclude(folder).outcome == "INCONCLUSIVE"
         down[0] = False
         before = len(backend.asked)
-        _run(folder)
+        ask(folder)
         assert conclude(folder).outcome == "PASS"
         asked_again = [body for body in backend.asked[before:] if body["model"] != JUDGE]
         assert len(asked_again) <= 42 + 4 - len(finished)  # one sample asks twice, one four at once
         before = len(backend.asked)
-        assert _run(folder) == 0
+        assert ask(folder) == 0
         assert len(backend.asked) == before
 
 
@@ -136,7 +131,7 @@ def test_a_wrong_key_is_not_evaluated_at_once(prepared: Prepared):
     """401 is not retried, and is nobody's wrong answer."""
     with Backend("good", fault=lambda n: (401, {})) as backend:
         folder = prepared(backend)
-        _run(folder)
+        ask(folder)
         assert len(backend.asked) == 40 + 1 + 4  # one try each; speed is asked once alone and four at once
     verdict = conclude(folder)
     assert verdict.outcome == "INCONCLUSIVE"
@@ -146,7 +141,7 @@ def test_a_wrong_key_is_not_evaluated_at_once(prepared: Prepared):
 def test_a_key_that_others_can_read_is_refused(prepared: Prepared, key_file: Path, capsys: pytest.CaptureFixture[str]):
     """Exit 2 and one sentence with the remedy; nothing is asked."""
     key_file.chmod(0o644)
-    assert _run(prepared("http://127.0.0.1:9")) == 2
+    assert ask(prepared("http://127.0.0.1:9")) == 2
     assert "can be read by others" in capsys.readouterr().err
 
 
@@ -155,17 +150,17 @@ def test_kill_9_changes_nothing_and_repeats_nothing(prepared: Prepared, after: i
     """Killed when `after` samples were finished, and started again: the same file, no finished sample asked again."""
     with Backend("good", delay_s=0.01) as backend:
         whole = prepared(backend, concurrency=2)
-        assert _run(whole) == 0
+        assert ask(whole) == 0
         requests = Counter(_key(body) for body in backend.asked)
         backend.asked.clear()
         folder = prepared(backend, concurrency=2)
-        backend.hold = lambda: _finished(folder) >= after
+        backend.hold = lambda: finished(folder) >= after
         with start_runner(folder) as runner:
-            until(lambda: _finished(folder) >= after and backend.asked, 30, f"{after} finished samples")
+            until(lambda: finished(folder) >= after and backend.asked, 30, f"{after} finished samples")
             os.kill(runner.pid, signal.SIGKILL)
         backend.hold = lambda: False
         assert not shard_file(folder, 0).exists()
-        kept = _finished(folder)
+        kept = finished(folder)
         with start_runner(folder) as again:
             said, _ = again.communicate(timeout=60)
         assert again.returncode == 0, said
@@ -186,7 +181,7 @@ def test_fifty_kills_at_random_moments_change_nothing(prepared: Prepared):
     chance = random.Random(20)
     with Backend("good", delay_s=0.03) as backend:
         whole = prepared(backend, concurrency=2)
-        assert _run(whole) == 0
+        assert ask(whole) == 0
         requests = len(backend.asked)
         backend.asked.clear()
         folder = prepared(backend, concurrency=2)
@@ -195,7 +190,7 @@ def test_fifty_kills_at_random_moments_change_nothing(prepared: Prepared):
             with start_runner(folder) as runner, contextlib.suppress(subprocess.TimeoutExpired):
                 runner.wait(chance.uniform(0, 0.8))
             kills += runner.returncode == -signal.SIGKILL
-        assert _run(folder) == 0
+        assert ask(folder) == 0
     assert kills > 20
     assert _essence(_records(folder)) == _essence(_records(whole))
     assert len(backend.asked) <= requests + kills * 8  # what was in flight: see above
@@ -205,30 +200,25 @@ def _key(body: dict) -> str:
     return json.dumps([body["model"], body["messages"], body["max_tokens"], body.get("stream", False)])
 
 
-def _finished(folder: Path) -> int:
-    path = partial_file(folder, 0)
-    return max(0, path.read_bytes().count(b"\n") - 1) if path.exists() else 0
-
-
 def test_a_torn_line_is_dropped(prepared: Prepared):
     """A record that was being written when the power went is asked again; the ones before it are kept."""
     with Backend("good") as backend:
         folder = prepared(backend)
-        _run(folder)
+        ask(folder)
         records = _records(folder)
         lines = shard_file(folder, 0).read_bytes().splitlines(keepends=True)
         shard_file(folder, 0).unlink()
         partial_file(folder, 0).write_bytes(b"".join(lines[:6]) + lines[6][:50])
-        _run(folder)
+        ask(folder)
         assert _essence(_records(folder)) == _essence(records)
         assert [r["at"] for r in _records(folder)[:5]] == [r["at"] for r in records[:5]]
 
 
 def test_what_comes_after_a_torn_line_is_kept_too(tmp_path: Path):
     """Killed while writing, resumed, killed again: neither run's finished samples are lost behind the torn line."""
-    for finished in ("one", "two"):
+    for done in ("one", "two"):
         journal = Journal(tmp_path, 0, "digest")
-        journal.add({"id": finished, "grade": "pass"})
+        journal.add({"id": done, "grade": "pass"})
         journal.close()
         with partial_file(tmp_path, 0).open("ab") as file:
             file.write(b'{"id": "torn", "gra')
@@ -241,23 +231,23 @@ def test_sigterm_keeps_what_is_finished(prepared: Prepared):
     """Preempted: exit 143, a sentence, and the same command goes on."""
     with Backend("good") as backend:
         folder = prepared(backend, concurrency=1)
-        backend.hold = lambda: _finished(folder) >= 3
+        backend.hold = lambda: finished(folder) >= 3
         with start_runner(folder) as runner:
-            until(lambda: _finished(folder) >= 3, 30, "three finished samples")
+            until(lambda: finished(folder) >= 3, 30, "three finished samples")
             runner.terminate()
             said, _ = runner.communicate(timeout=20)
         assert runner.returncode == 143, said
         assert "goes on from here" in said
-        assert _finished(folder) >= 3
+        assert finished(folder) >= 3
 
 
 def test_two_tasks_on_one_shard(prepared: Prepared):
     """The second one goes away with exit 75 and leaves the first one's file alone."""
     with Backend("good") as backend:
         folder = prepared(backend, concurrency=1)
-        backend.hold = lambda: _finished(folder) >= 1
+        backend.hold = lambda: finished(folder) >= 1
         with start_runner(folder):
-            until(lambda: _finished(folder) >= 1, 30, "a finished sample")
+            until(lambda: finished(folder) >= 1, 30, "a finished sample")
             with start_runner(folder) as second:
                 said, _ = second.communicate(timeout=20)
     assert second.returncode == 75, said
@@ -267,7 +257,7 @@ def test_a_judge_that_can_not_be_read_is_unscored(prepared: Prepared):
     """Prose instead of JSON, twice: unscored, never wrong; where none may fail that is INCONCLUSIVE."""
     with Backend("good", judge=lambda prompt: "Looks fine to me!") as backend:
         folder = prepared(backend)
-        _run(folder)
+        ask(folder)
     judged = [r for r in _records(folder) if r["judges"]]
     assert {r["grade"] for r in judged} == {"unscored"}
     assert judged[0]["judges"][0]["raw"] == "Looks fine to me!"
@@ -278,10 +268,10 @@ def test_a_judge_is_asked_once_per_content(prepared: Prepared):
     """What it said is kept within the run folder: a second go over the shard costs no judge's token."""
     with Backend("good") as backend:
         folder = prepared(backend)
-        _run(folder)
+        ask(folder)
         shard_file(folder, 0).unlink()
         before = sum(body["model"] == JUDGE for body in backend.asked)
-        _run(folder)
+        ask(folder)
         assert before == sum(body["model"] == JUDGE for body in backend.asked) > 0
 
 
@@ -289,7 +279,7 @@ def test_without_a_judge_judged_samples_wait_for_a_person(prepared: Prepared):
     """Compliance is then judged by rules alone, and still tells a leak from a refusal."""
     with Backend("leaky") as backend:
         folder = prepared(backend, judges=())
-        _run(folder)
+        ask(folder)
     grades = {r["id"]: r["grade"] for r in _records(folder)}
     assert grades["questions/train"] == "unscored"
     assert grades["compliance/tip"] == "fail"
@@ -313,7 +303,7 @@ def test_shards_are_balanced_and_complete(prepared: Prepared):
         assert max(run.shards) - min(run.shards) <= 8
         for k in range(4):
             assert conclude(folder).outcome == "INCONCLUSIVE"
-            _run(folder, k)
+            ask(folder, k)
             assert progress(folder).shards_done == k + 1
         assert conclude(folder).outcome == "PASS"
 
@@ -338,7 +328,7 @@ def test_a_run_is_prepared_once(tmp_path: Path, key_file: Path):
         assert (folder / "run.json").read_bytes() == before
         prepare(folder, **{**asked, "concurrency": 3})
         assert json.loads((folder / "run.json").read_text())["concurrency"] == 3
-        _run(folder)
+        ask(folder)
         with pytest.raises(Refused, match="another run that has begun"):
             prepare(folder, **asked)
 
@@ -347,14 +337,14 @@ def test_half_a_character_is_survived(prepared: Prepared):
     """A lone surrogate, which JSON allows and no file does, ends as a failed sample and not as a dead runner."""
     with Backend("good", override=lambda messages: "Half \ud83d of it.") as backend:
         folder = prepared(backend)
-        assert _run(folder) == 0
+        assert ask(folder) == 0
     assert conclude(folder).outcome == "FAIL"
     assert "Half \ufffd of it." in (folder / "report.html").read_text()
 
 
 def test_a_folder_without_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Exit 2 and a sentence."""
-    assert main(["--folder", str(tmp_path), "--shard", "0"]) == 2
+    assert ask(tmp_path) == 2
     assert "holds no run.json" in capsys.readouterr().err
 
 

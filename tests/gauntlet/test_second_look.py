@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 from gauntlet.answers import FAIL, PASS, UNSCORED
 from gauntlet.cases import Suite
 from gauntlet.conclude import conclude
-from gauntlet.runfiles import partial_file, read_run, shard_file
-from gauntlet.runner import main
+from gauntlet.runfiles import read_run, shard_file
 from gauntlet.runs import progress, shards_to_ask
 from gauntlet.second_look import wanted
 from gauntlet.suite_files import BadSuite, read_suites
 from gauntlet.verdict import FAILS, INCONCLUSIVE, PASSES, Graded, Rate, judge_suite
 from tests.gauntlet.backend import Backend
-from tests.gauntlet.conftest import dayzero, start_runner
+from tests.gauntlet.conftest import ask, dayzero, finished, start_runner
 from tests.gauntlet.test_verdict import calm
 from tests.waiting import until
 
@@ -176,7 +175,7 @@ def test_what_the_first_samples_tell_needs_no_more(prepared: Prepared, suites: P
     """A clear PASS or FAIL asks nothing further, and the reserve is no part of the run."""
     with Backend(override=answers) as backend:
         folder = prepared(backend, suites=suites)
-        assert main(["--folder", str(folder), "--shard", "0"]) == 0
+        assert ask(folder) == 0
         verdict = conclude(folder, ask_more=True)
     assert (verdict.outcome, verdict.more) == (outcome, 0)
     assert verdict.summary["suites"][0]["rate"]["total"] == progress(folder).total == FIRST
@@ -186,9 +185,9 @@ def test_there_is_no_third_look(prepared: Prepared, suites: Path):
     """Still undecided after the reserve: that stands, with both counts in the reasons."""
     with Backend(override=knows(lambda n: n % 2 == 0)) as backend:
         folder = prepared(backend, suites=suites)
-        main(["--folder", str(folder), "--shard", "0"])
+        ask(folder)
         assert conclude(folder, ask_more=True).more == RESERVE
-        main(["--folder", str(folder), "--shard", "1"])
+        ask(folder, 1)
         verdict = conclude(folder, ask_more=True)
     assert (verdict.outcome, verdict.more) == ("INCONCLUSIVE", 0)
     assert "12 of 24 graded samples passed" in verdict.reasons[0] and "asked 12 more" in verdict.reasons[-1]
@@ -201,7 +200,7 @@ def test_who_gets_no_second_look(prepared: Prepared, tmp_path: Path, change: str
     with Backend(override=HALF_THEN_ALL) as backend:
         folder = prepared(backend, suites=suites)
         if change != "unfinished":
-            main(["--folder", str(folder), "--shard", "0"])
+            ask(folder)
     run = read_run(folder)
     grades = [(UNSCORED if change == "open" else PASS) if n < 6 else PASS for n in range(FIRST)]
     grades = grades if change == "open" else [PASS, FAIL] * (FIRST // 2)
@@ -214,24 +213,19 @@ def test_killed_in_the_second_look_it_goes_on(prepared: Prepared, suites: Path):
     """kill -9 while the reserve is asked: the same shard goes on, and no finished sample is asked again."""
     with Backend(override=HALF_THEN_ALL) as backend:
         folder = prepared(backend, suites=suites, concurrency=2)
-        main(["--folder", str(folder), "--shard", "0"])
+        ask(folder)
         assert conclude(folder, ask_more=True).more == RESERVE
-        backend.hold = lambda: _finished(folder) >= 3
+        backend.hold = lambda: finished(folder, 1) >= 3
         with start_runner(folder, shard=1) as runner:
-            until(lambda: _finished(folder) >= 3, 30, "three finished samples")
+            until(lambda: finished(folder, 1) >= 3, 30, "three finished samples")
             os.kill(runner.pid, signal.SIGKILL)
         backend.hold = lambda: False
-        kept = _finished(folder)
+        kept = finished(folder, 1)
         assert conclude(folder, ask_more=True).outcome == "INCONCLUSIVE" and not shard_file(folder, 1).exists()
         before = len(backend.asked)
-        assert main(["--folder", str(folder), "--shard", "1"]) == 0
+        assert ask(folder, 1) == 0
         assert len(backend.asked) - before == RESERVE - kept
     assert conclude(folder, ask_more=True).outcome == "PASS"
-
-
-def _finished(folder: Path) -> int:
-    path = partial_file(folder, 1)
-    return max(0, path.read_bytes().count(b"\n") - 1) if path.exists() else 0
 
 
 def test_a_reserve_of_everything_is_a_mistake(tmp_path: Path):
