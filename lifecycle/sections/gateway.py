@@ -79,7 +79,7 @@ class Gateway(Section):
     gpu_hour_price: float = Field(default=2.5, ge=0)  # for the cost of our own models
     database: SecretStr | None = Field(default=None, description="DAYZERO_GATEWAY_DATABASE")
     follows: bool = False  # no bot on this host: the routing comes out of that database
-    strict_limits: bool = False  # while it is away: nothing of limits a minute, not each host an equal part
+    strict_limits: bool = False  # that database is away: nothing of limits a minute, not an equal part each
     keep_requests_days: int = Field(default=90, ge=1)  # single requests; their sums stay
     aliases: Mapping[str, str] = Field(default_factory=dict)  # name → pattern over served models; the newest answers
     first_byte_s: float = Field(default=600, gt=0)  # a server that sends nothing at all for so long is given up
