@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from email.message import EmailMessage
 
 from bot import letters, promise, stories
+from bot.addresses import Addresses
 from bot.hooks.catalogue import checked, wanted
 from bot.letters import Letter
-from bot.people import email_of
 from bot.postman import connection
-from lifecycle import cursors, queries
+from lifecycle import cursors, queries, reports
 from lifecycle.errors import ChatUnavailable
 from lifecycle.ledger import Ledger
 from lifecycle.records import Deployment, Event
@@ -27,8 +27,9 @@ class Mailer:
     """
 
     def __init__(self, settings: Settings, ledger: Ledger):
+        self._settings = settings
         self._mail = settings.mail
-        self._people = settings.people
+        self._addresses = Addresses(settings.people)
         self._warn_minutes = settings.cluster.guards.warn_minutes
         self._ledger = ledger
         checked("mail.events", self._mail.events)
@@ -57,7 +58,7 @@ class Mailer:
             return
         if event.victim_id is not None:
             told = stories.owner_line(event, deployment, self._warn_minutes)
-            address = email_of(event.detail.get("user", ""), self._people)
+            address = self._addresses.of(event.detail.get("user", ""))
             if told and address:
                 yield address, letters.owner(event, told)
         elif event.kind == "deployment.drained":
@@ -69,7 +70,8 @@ class Mailer:
         if event.kind == "release.offered" and event.release_id is not None:
             release = queries.release(self._ledger.connection, event.release_id)
             return letters.offered(release) if self._first(event) else None
-        return letters.alert(event, deployment)
+        report = reports.address(self._settings, deployment.id, event.detail) if deployment else ""
+        return letters.alert(event, deployment, report)
 
     def _first(self, event: Event) -> bool:
         """A card that is drawn afresh after each commit is one letter."""
@@ -82,7 +84,7 @@ class Mailer:
         made_room = [v for v in queries.victims_of(db, deployment.id) if v.state in stories.FATES]
         taken = queries.gpu_hours_of(db, deployment.id)
         for user in sorted({v.user for v in made_room}):
-            if address := email_of(user, self._people):
+            if address := self._addresses.of(user):
                 told = stories.back_for(user, deployment, made_room, taken)
                 yield address, letters.back(deployment, told, [v.handle for v in made_room if v.user == user])
 

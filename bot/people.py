@@ -1,30 +1,26 @@
-"""Who is who: a Slurm user's address and Slack id, and who may approve. Answers of Slack are kept for a while."""
+"""Who is who in Slack: a Slurm user's id, and who may approve. Answers of Slack are kept for a while."""
 
 import re
 import time
 from collections.abc import Callable
 
+from bot.addresses import Addresses
 from bot.slack.gate import SlackGate, SlackRefused
-from lifecycle.sections.telling import People, Slack
+from lifecycle.sections.telling import Slack
 
 KEEP_S = 600
 _USER_ID = re.compile(r"[UW][A-Z0-9]{4,}\Z")
 
 
-def email_of(user: str, people: People) -> str | None:
-    """The address of a Slurm user by the settings; None: nobody knows."""
-    if user in people.emails:
-        return people.emails[user]
-    return f"{user}@{people.mail_domain}" if people.mail_domain else None
-
-
 class Directory:
     """Slack ids by address, and the set of approvers."""
 
-    def __init__(self, gate: SlackGate, slack: Slack, people: People, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, gate: SlackGate, slack: Slack, addresses: Addresses, clock: Callable[[], float] = time.monotonic
+    ):  # fmt: skip
         self._gate = gate
         self._slack = slack
-        self._people = people
+        self._addresses = addresses
         self._clock = clock
         self._ids: dict[str, tuple[float, str | None]] = {}
         self._approvers: tuple[float, frozenset[str]] = (float("-inf"), frozenset())
@@ -42,7 +38,7 @@ class Directory:
 
     def slack_id_of_user(self, user: str) -> str | None:
         """Of a Slurm user; None: unmapped, then the channel is told instead."""
-        email = email_of(user, self._people)
+        email = self._addresses.of(user)
         return self.slack_id(email) if email else None
 
     def may_approve(self, user_id: str) -> bool:

@@ -7,6 +7,7 @@ from slack_bolt.adapter.socket_mode import SocketModeHandler
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
+from bot.addresses import Addresses
 from bot.mail import Mailer
 from bot.people import Directory
 from bot.slack.asked import Status
@@ -15,7 +16,7 @@ from bot.slack.graders import Graders
 from bot.slack.listeners import Listeners
 from bot.slack.looking import Looking
 from bot.slack.receiver import Receiver
-from bot.slack.tell import Teller
+from bot.slack.tell import Teller, switched_off
 from bot.world import Parts
 from lifecycle.errors import BadSettings, ChatUnavailable, DayzeroError
 from lifecycle.sections.telling import Slack
@@ -43,6 +44,7 @@ class Chat:
         self._wanted = bool(slack.channel)
         self._wait_until = 0.0
         if not self._wanted:
+            switched_off(parts.ledger)
             return
         if missing := missing_secret(slack):
             raise BadSettings(f"slack.channel is set, but {missing} is not.", "Put it into the environment.")
@@ -51,7 +53,7 @@ class Chat:
             slack.bot_token.get_secret_value(), base_url=slack.api_url, timeout=TIMEOUT_S, retry_handlers=[]
         )
         self.gate = SlackGate(self._client, parts.ledger)
-        self._directory = Directory(self.gate, slack, parts.settings.people)
+        self._directory = Directory(self.gate, slack, Addresses(parts.settings.people))
         self._looking = Looking(parts.settings, parts.ledger, self.gate, parts.world.scheduler)
         self._graders = Graders(parts.settings, parts.ledger, self.gate)
         self._teller = Teller(parts.settings, parts.ledger, self.gate, self._directory)

@@ -68,7 +68,9 @@ class Webhooks(Section):
 
 
 class People(Section):
-    """Slurm user → e-mail address, for users whose address the domain does not give."""
+    """From a Slurm user to an e-mail address, and by that to the person in Slack: `emails`, else what `command` prints,
+    else the domain, else the comment in the system's directory (`getent passwd`)."""
 
-    mail_domain: str = ""
-    emails: Mapping[str, str] = Field(default_factory=dict)
+    emails: Mapping[str, str] = Field(default_factory=dict)  # Slurm user → address
+    command: tuple[str, ...] = ()  # a program and its words, {user} in them; the first address that it prints counts
+    mail_domain: str = ""  # example.org: user@example.org, for whoever the others don't know
