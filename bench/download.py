@@ -73,7 +73,8 @@ def _hf(sha: str, to: Path) -> list[str]:
 
 def _curl(urls: list[str], to: Path) -> list[str]:
     to.mkdir()
-    return ["curl", "-sfLZ", "--no-progress-meter", "--parallel-max", "8", "--output-dir", str(to), "--remote-name-all", *urls]
+    options = ["-sfLZ", "--no-progress-meter", "--parallel-max", "8", "--output-dir", str(to), "--remote-name-all"]
+    return ["curl", *options, *urls]
 
 
 def _time(argv_of: Callable[[Path], list[str]], to: Path, endpoint: str) -> float:
@@ -83,9 +84,12 @@ def _time(argv_of: Callable[[Path], list[str]], to: Path, endpoint: str) -> floa
                    "HF_HOME": str(to.with_name("hf-home")), "NO_PROXY": "127.0.0.1,localhost"}  # fmt: skip
     began = time.monotonic()
     subprocess.run(argv, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
-    os.sync()
+    files = list(to.rglob("*.safetensors"))
+    for path in files:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
     seconds = time.monotonic() - began
-    arrived = sum(p.stat().st_size for p in to.rglob("*.safetensors"))
+    arrived = sum(p.stat().st_size for p in files)
     assert arrived == MB * 10**6 // FILES * FILES, f"{argv[0]} brought {arrived} bytes"
     shutil.rmtree(to)
     return seconds
