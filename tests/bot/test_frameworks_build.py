@@ -58,7 +58,7 @@ def test_a_release_becomes_an_image_and_an_offer(office: Office) -> None:
     (image,) = images.every(ledger.connection)
     assert (image.state, image.reason) == (images.READY, "")
     assert read_image(shared, image.id)["versions"] == {"vllm": "0.99.0"}
-    assert current(shared) == "elder"  # new plans go on with the nightly that was tried; this one is for who asks for it
+    assert current(shared) == "elder"  # new plans go on with the nightly; a release's image is for who asks for it
     office.look()
     (told,) = offers(office)
     assert told["deployment"] == made and told["image"] == image.id
