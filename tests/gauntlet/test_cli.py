@@ -34,7 +34,7 @@ def test_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], character: str,
 def test_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """What ships is listed; a mistake is one sentence and exit 2."""
     assert dayzero("check") == 0
-    assert "questions: 210 cases, supporting" in capsys.readouterr().out
+    assert "questions: 178 cases and 32 in reserve, supporting" in capsys.readouterr().out
     assert dayzero("check", tmp_path) == 2
     assert "holds no suite" in capsys.readouterr().err
 
