@@ -98,21 +98,25 @@ class Recipes:
             site, model, revision = self._settings.site, deployment.model, deployment.revision
             place = Place(run_folder=folder.path, shared=site.shared, repo=model, revision=revision)
             left = cache_shares.unfinished(place, shares)
-        text = self._templates.render(
+        text = self._cache_text(key, deployment.id, deployment.plan, folder.path, folder.cache, left)
+        return self._write(folder.script(key), key, text, folder.cache)
+
+    def _cache_text(self, key: str, name: str, plan: Plan, run_folder: Path, logs: Path, shares: Sequence[int]) -> str:
+        every = shares_of(plan, self._settings)
+        return self._templates.render(
             "cache.sbatch",
             key=key,
-            model=deployment.model,
-            revision=deployment.revision,
-            run_folder=folder.path,
-            shares=shares,
-            tasks=array(left),
-            output=output_pattern(folder.cache, "slurm-%j.out" if shares == 1 else "slurm-%A_%a.out"),
+            model=plan.model,
+            revision=plan.revision,
+            run_folder=run_folder,
+            shares=every,
+            tasks=array(shares),
+            output=output_pattern(logs, "slurm-%j.out" if every == 1 else "slurm-%A_%a.out"),
             time=self._light_time(),
-            comment=comment(deployment.id),
-            **self._light(deployment.plan.account),
+            comment=comment(name),
+            **self._light(plan.account),
             **self._common,
         )
-        return self._write(folder.script(key), key, text, folder.cache)
 
     def alternatives(self, facts: ModelFacts, made: Plan, **wishes: object) -> tuple[str, ...]:
         """Other ways to serve it, as sentences, the fewest GPUs first."""
@@ -192,6 +196,13 @@ class Recipes:
         key = f"dz-draft-{plan.digest}"
         text = self._serve_text(key, "draft", plan, folder / plan.digest, 0, "/dev/null")
         return self._write(folder / f"{key}.sbatch", key, text, folder)
+
+    def drafts(self, plan: Plan) -> dict[str, str]:
+        """What would be submitted for it, in this order: the download, then the server. Only to be read."""
+        folder, key = self._settings.site.state / "drafts" / plan.digest, f"dz-draft-{plan.digest}"
+        every = range(shares_of(plan, self._settings))
+        download = self._cache_text(key, "draft", plan, folder, folder, every)
+        return {"cache": download, "serve": self.draft(plan).path.read_text()}
 
     def _serve_text(self, key: str, name: str, plan: Plan, run_folder: Path, server: int, output: str,
                     template: str = "serve.sbatch") -> str:  # fmt: skip

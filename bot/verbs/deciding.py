@@ -23,12 +23,12 @@ def plan(options: Namespace) -> Answer:
     made, refusal = parts.offers.planned(facts, **wishes(options))
     if made is None:
         return Answer({"refused": refusal}, f"No plan: {refusal}", ok=False)
-    script = parts.world.recipes.draft(made).path.read_text()
+    scripts = parts.world.recipes.drafts(made)
     others = parts.world.recipes.alternatives(facts, made, **wishes(options)) if made.model == facts.repo else ()
-    data = {"plan": made.to_dict(), "digest": made.digest, "script": script, "alternatives": list(others)}
+    data = {"plan": made.to_dict(), "digest": made.digest, "scripts": scripts, "alternatives": list(others)}
     also = "".join(f"\n  {other}" for other in others)
     shown = show.plan(facts, made) + (f"\n\nAlso possible:{also}" if also else "")
-    return Answer(data, f"{shown}\n\n{script}")
+    return Answer(data, "\n\n".join([shown, *scripts.values()]))
 
 
 def deploy(options: Namespace) -> Answer:

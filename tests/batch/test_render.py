@@ -48,6 +48,18 @@ def all_scripts(shared: Path, plan=PLAN, **cluster: object) -> dict[str, Script]
     }
 
 
+@pytest.mark.parametrize("name", ["cache", "serve"])
+def test_what_is_shown_is_what_is_submitted(tmp_path: Path, name: str) -> None:
+    """Line by line, but for the name, the comment, and where it writes."""
+    shown = recipes(tmp_path).drafts(PLAN)[name].splitlines()
+    submitted = all_scripts(tmp_path)[name].path.read_text().splitlines()
+    others = [here for here, there in zip(shown, submitted, strict=True) if here != there]
+    assert others and all(OWN_LINE.match(line) for line in others), others
+
+
+OWN_LINE = re.compile(r"#SBATCH --(job-name|comment|output)=|RUN_FOLDER=|SERVER=|export DAYZERO_|# ")
+
+
 def lint(path: Path) -> None:
     """bash itself and shellcheck agree to the script."""
     for argv in (["bash", "-n", str(path)], ["shellcheck", "--severity=style", str(path)]):
