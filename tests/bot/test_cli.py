@@ -202,7 +202,7 @@ def test_a_model_of_the_hub_is_planned_and_deployed(hub_desk: Desk) -> None:
     status, out, err = hub_desk.say("plan", "acme/tiny", "--nodes", "2", "--for", "1h")
     assert status == 0, err
     assert "LlamaForCausalLM" in out and "2 × 1 toy" in out and "#SBATCH --time=0-01:00:00" in out
-    assert out.index("batch.payloads.cache_weights") < out.index("batch.payloads.launch")
+    assert out.index("batch.payloads.cache_weights") < out.index("batch.payloads.serve")
     assert hub_desk.json("status")["releases"] == []
     planned = hub_desk.json("plan", "acme/tiny")
     made = hub_desk.json("deploy", "acme/tiny")
