@@ -60,7 +60,7 @@ def test_a_host_that_never_reached_the_shared_database(tmp_path: Path, server: S
 
 
 def test_a_worker_that_drains(tmp_path: Path) -> None:
-    """Nobody new is let in; what runs comes to its end, and the last answer on its connection says that it is closed."""
+    """Nobody new is let in; what runs comes to its end, the last answer on its connection says that it is closed."""
     settings = configure(tmp_path)
     ledger, backend = Ledger(settings.ledger_path), Backend("/w").start()
     try:
