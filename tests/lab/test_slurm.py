@@ -176,7 +176,10 @@ class TestJobs:
                 research.hurry(cluster, victims[0])
             return state(cluster, victims[0]) == "RUNNING"
 
-        until(started_again, 90, "the victim's second run", every=1)
+        try:
+            until(started_again, 180, "the victim's second run", every=1)  # 120 s are Slurm's own
+        except AssertionError as late:
+            raise AssertionError(f"{late}; {cluster.ask('scontrol', 'show', 'job', str(victims[0]))}") from None
         until(lambda: "resumed at step" in research.log(cluster, victims[0]), 60, "its checkpoint to be read")
 
     def test_steps_run_on_both_nodes_and_fall_together(self, cluster: Cluster) -> None:

@@ -1,6 +1,8 @@
 """The main job, end to end: a model is published, people decide, Slurm serves, the Gauntlet judges, developers call."""
 
 import json
+import re
+import urllib.request
 
 import pytest
 
@@ -66,7 +68,10 @@ def test_the_story_on_real_slurm(campus_of) -> None:
         return json.dumps(campus.person("alice").thread("#models", card["ts"]))
 
     until(lambda: "passed the Gauntlet" in thread(), 30, "the verdict in the thread")
-    until(lambda: "report.html" in thread(), 30, "the report in the thread")
+    until(lambda: "/reports/" in thread(), 30, "the report in the thread")
+    (link,) = set(re.findall(rf"{campus.gateway_url}/reports/[\w./-]+", thread()))
+    with urllib.request.urlopen(link, timeout=30) as page:
+        assert "PASS" in page.read().decode() and "sandbox" in page.headers["content-security-policy"]
 
     leaky = publish_and_approve(campus, "leaky")
     row = ledger.wait(leaky, ("DRAINING", "RETIRED"), PATIENCE_S)
