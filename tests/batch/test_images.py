@@ -37,7 +37,8 @@ MODEL = SOURCE / ".lab" / "models" / "good"
 
 def wheel(folder: Path, version: str, name: str = "vllm", **script: object) -> Path:
     """A wheel that brings a `vllm` command: the scripted engine, which says its version and does as it is told."""
-    body = SCRIPTED.read_text().replace('os.environ.get("SCRIPT", "{}")', repr(json.dumps(script)), 1)
+    told = repr(json.dumps({"folder": str(folder), **script}))
+    body = SCRIPTED.read_text().replace('os.environ.get("SCRIPT", "{}")', told, 1)
     files = {
         f"{name}/__init__.py": f"__version__ = {version!r}\n",
         f"{name}/engine.py": body,
