@@ -199,12 +199,21 @@ class Page:
         return self.wait_for(f"document.querySelector({json.dumps(selector)})?.innerText")
 
     def click(self, selector: str, timeout: float = 10.0) -> None:
-        """Press the mouse in the middle of the first visible element that fits the CSS selector."""
-        find = f"""(() => {{
+        """Press the mouse in the middle of the first element that fits the CSS selector, once it is visible, has come
+        to rest, and nothing lies over it: on a page that is still being laid out a press goes elsewhere."""
+        find = f"""(async () => {{
+            const middle = (one) => {{
+                const box = one.getBoundingClientRect();
+                return {{x: box.x + box.width / 2, y: box.y + box.height / 2, size: box.width * box.height}};
+            }};
             for (const one of document.querySelectorAll({json.dumps(selector)})) {{
                 one.scrollIntoView({{block: "nearest"}});
-                const box = one.getBoundingClientRect();
-                if (box.width && box.height) return {{x: box.x + box.width / 2, y: box.y + box.height / 2}};
+                const before = middle(one);
+                await new Promise((go) => setTimeout(go, 50));
+                const {{x, y, size}} = middle(one);
+                const hit = document.elementFromPoint(x, y);
+                if (size && x === before.x && y === before.y && hit && (one.contains(hit) || hit.contains(one)))
+                    return {{x, y}};
             }}
         }})()"""
         spot = self.wait_for(find, timeout)
